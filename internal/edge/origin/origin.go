@@ -1,0 +1,74 @@
+// Package origin answers: how is this object got from where it lives?
+//
+// It speaks HTTP/1.1 to custom origins and S3 (CloudFront: Request and response
+// behavior for custom origins), signs with origin access control, retries and times out
+// as an origin's settings say, and offers post-quantum key exchange on TLS. It caches
+// nothing and knows no viewer.
+package origin
+
+import (
+	"io"
+	"time"
+
+	"pqfront/internal/cdn"
+	"pqfront/internal/httpfield"
+)
+
+// Target is the origin to ask.
+type Target struct {
+	Origin        *cdn.Origin
+	AccessControl *cdn.OriginAccessControl // nil = unsigned
+}
+
+// Request is what to ask for. Header is complete but for what the transport adds
+// (host, content-length, authorization of a signature, custom headers of the origin);
+// see ForwardedHeader, which makes it from a viewer's fields.
+type Request struct {
+	Method        string
+	Path          string // raw, begins with "/"; the origin's own path is prefixed to it
+	Query         string // raw
+	Header        httpfield.Fields
+	Host          string // the viewer's Host where a policy forwards it; "" = the origin's domain name
+	Body          io.Reader
+	ContentLength int64 // -1 unknown, 0 none
+	ViewerScheme  string
+}
+
+// Response is what came back. Body is never nil and must be closed.
+type Response struct {
+	Status int
+	Header httpfield.Fields // names lower-case, hop-by-hop fields removed
+	Body   io.ReadCloser
+	Length int64 // -1 unknown
+	Facts  Facts
+}
+
+// Facts is what is known of the exchange, for logs.
+type Facts struct {
+	Address    string // ip:port spoken to
+	TLSVersion string // "" over plain HTTP
+	Group      string // key exchange group name; "" over plain HTTP
+	Reused     bool
+	Attempts   int
+	FirstByte  time.Duration
+}
+
+// Kind says what went wrong with an origin. The values are CloudFront's
+// x-edge-detailed-result-type words (CloudFront: Standard log file fields).
+type Kind string
+
+// Error is a failed exchange with an origin, after all attempts.
+type Error struct {
+	Kind   Kind
+	Status int // what the viewer is answered: 502 or 504
+	Origin string
+	Err    error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	return "origin " + e.Origin + ": " + string(e.Kind) + ": " + e.Err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,69 @@
+// Package snapshot answers: what does this edge currently believe?
+//
+// Compile turns a cdn.State and its certificates into one immutable Snapshot with
+// everything prepared - matchers, policies, certificates - so that no request ever
+// meets a configuration error. Holder is the one atomic pointer to it.
+package snapshot
+
+import (
+	"crypto/tls"
+	"sync/atomic"
+
+	"pqfront/internal/cdn"
+	"pqfront/internal/tlspolicy"
+)
+
+// Snapshot is one compiled configuration. It is never changed; it is loaded once
+// per connection and once per request.
+type Snapshot struct {
+	Generation uint64 // counts successful compilations of this process, from 1
+	Sites      []*Site
+	// Default serves handshakes without a usable server name when configured; else nil.
+	Default *Site
+}
+
+// Site is one distribution, compiled.
+type Site struct {
+	Distribution *cdn.Distribution
+	TLS          *TLS
+	Behaviors    []*Behavior // in matching order; the default behavior is last
+}
+
+// TLS is what a handshake for one distribution needs.
+type TLS struct {
+	Policy *tlspolicy.Policy // nominal, as named
+	// Effective is Policy narrowed to what our engine can do; Decide gets this one.
+	Effective    *tlspolicy.Policy
+	Certificates []*tls.Certificate // parallel to Server.Certificates
+	TCP, QUIC    tlspolicy.Server   // the server side of decisions per transport
+	ServesQUIC   bool               // HTTP/3 is on and the policy allows TLS 1.3
+	TicketScope  [32]byte           // digest of the distribution id and the policy's content; tickets are bound to it
+}
+
+// Behavior is one cache behavior with its references resolved.
+type Behavior struct {
+	*cdn.Behavior
+	Cache           *cdn.CachePolicy           // legacy settings are turned into one as well
+	OriginRequest   *cdn.OriginRequestPolicy   // nil = none
+	ResponseHeaders *cdn.ResponseHeadersPolicy // nil = none
+	Origins         []*Origin                  // one, or the two members of an origin group
+	FailoverCodes   []int                      // of the origin group; nil = no group
+}
+
+// Origin is one origin with its references resolved.
+type Origin struct {
+	*cdn.Origin
+	AccessControl *cdn.OriginAccessControl // nil = none
+}
+
+// Holder is the one pointer to the current snapshot. The zero value holds none.
+type Holder struct {
+	p atomic.Pointer[Snapshot]
+}
+
+// Load returns the current snapshot, nil before the first Store.
+func (h *Holder) Load() *Snapshot { return h.p.Load() }
+
+// Store makes s the current snapshot. Connections and requests that loaded the
+// earlier one finish under it.
+func (h *Holder) Store(s *Snapshot) { h.p.Store(s) }
