@@ -37,6 +37,13 @@ type Policy struct {
 	Suites     []Suite // TLS 1.3 suites first
 	Groups     []Group
 	Schemes    []Scheme
+
+	// Rank orders policies in lists, the strictest and newest first, from 1. The
+	// order of CloudFront's API enumeration is not an order of strength.
+	Rank    int
+	Summary string // one line for lists
+	// SuiteList, GroupList and SchemeList name the lists that the policy combines.
+	SuiteList, GroupList, SchemeList string
 }
 
 // Offer is everything in a ClientHello that Decide looks at.
@@ -56,6 +63,25 @@ type Offer struct {
 	HasSchemes        bool
 	Compression       []byte // legacy_compression_methods
 	PointFormats      []byte // ec_point_formats; nil when absent
+
+	// KeyShareSizes holds the length of each key share, parallel to KeyShares; nil
+	// when unknown, lengths are then not checked. The shares' content is the engine's
+	// affair: a point off its curve fails the handshake after the decision.
+	KeyShareSizes []int
+	// QUICParameters tells that quic_transport_parameters was sent.
+	QUICParameters bool
+	EarlyData      bool // early_data was sent
+	// Renegotiation tells of a renegotiation_info extension with content, which no
+	// initial handshake may have.
+	Renegotiation bool
+	// PSKIdentities and PSKBinders count the entries of pre_shared_key; HasPSKModes
+	// and PSKWithDHE tell of psk_key_exchange_modes and its psk_dhe_ke.
+	PSKIdentities, PSKBinders int
+	HasPSKModes, PSKWithDHE   bool
+	// ExtendedMasterSecret and SessionTicket tell of these extensions (TLS 1.2 and
+	// older); Ticket is the latter's content, not empty when the client resumes.
+	ExtendedMasterSecret, SessionTicket bool
+	Ticket                              []byte
 }
 
 // KeyType is the kind of public key in a server certificate.
@@ -74,6 +100,9 @@ const (
 type Certificate struct {
 	Key     KeyType
 	RSABits int // modulus length; 0 unless Key is RSA
+	// SignOnly tells that the private key cannot decrypt, so that RSA key transport
+	// is impossible with it (an accelerated or remote signer).
+	SignOnly bool
 }
 
 // Server is the server's side of a decision besides the policy.
@@ -85,14 +114,15 @@ type Server struct {
 // Alert is a TLS alert description as on the wire.
 type Alert uint8
 
-// Reason is why a handshake was refused.
+// Reason is why a handshake was refused. The values and what is sent for each are
+// in reasons.go.
 type Reason string
 
 // Outcome is what a handshake will agree on, or why it is refused.
 type Outcome struct {
 	Refused bool
 	Reason  Reason // "" when not refused
-	Alert   Alert  // alert that is sent when refused
+	Alert   Alert  // alert that is sent when refused, in CloudFront's profile
 
 	Version     Version
 	Suite       Suite
