@@ -1,0 +1,254 @@
+package cachestore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+const (
+	// Contiguous is the size up to which a stored body is one slice, so that a response
+	// can be written in one piece.
+	Contiguous = 64 << 10
+	// firstChunk and maxChunk bound the pieces of a body whose length is not known:
+	// each chunk is twice the one before.
+	firstChunk = 16 << 10
+	maxChunk   = 1 << 20
+	// window is how far a fill that cannot be stored runs ahead of its slowest reader.
+	window = 2 << 20
+)
+
+// ErrClosed is what a closed Reader returns.
+var ErrClosed = errors.New("cachestore: reader is closed")
+
+// Body is the complete bytes of an entry.
+type Body struct {
+	chunks [][]byte
+	size   int64
+}
+
+// Len returns the number of bytes.
+func (b *Body) Len() int64 { return b.size }
+
+// Bytes returns the whole body when it is held in one piece, which is always so up to
+// Contiguous bytes. It must not be modified.
+func (b *Body) Bytes() (p []byte, ok bool) {
+	switch len(b.chunks) {
+	case 0:
+		return nil, true
+	case 1:
+		return b.chunks[0], true
+	}
+	return nil, false
+}
+
+func (b *Body) cost() int64 {
+	var n int64
+	for _, c := range b.chunks {
+		n += int64(cap(c))
+	}
+	return n
+}
+
+// Open returns a reader of n bytes from off on, which must lie inside the body.
+func (b *Body) Open(off, n int64) *Reader {
+	r := &Reader{body: b, left: n}
+	r.skip = off
+	return r
+}
+
+// stream is a body that is still growing.
+type stream struct {
+	mu      sync.Mutex
+	chunks  [][]byte // chunks[0] is number dropped
+	dropped int
+	size    int64 // bytes written so far
+	done    bool  // no more bytes will come
+	err     error // why, when they ended early
+	// windowed tells that what every reader has passed is thrown away.
+	windowed bool
+	readers  map[*Reader]struct{}
+	wake     chan struct{} // closed at the next change; nil when nobody waits
+}
+
+// changed wakes everybody who waits; the caller holds mu.
+func (s *stream) changed() {
+	if s.wake != nil {
+		close(s.wake)
+		s.wake = nil
+	}
+}
+
+// wait releases mu until the next change or the end of ctx.
+func (s *stream) wait(ctx context.Context) error {
+	if s.wake == nil {
+		s.wake = make(chan struct{})
+	}
+	ch := s.wake
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// drop frees the chunks that every reader has passed and returns their cost.
+func (s *stream) drop() int64 {
+	least := s.dropped + len(s.chunks)
+	for r := range s.readers {
+		least = min(least, r.chunk)
+	}
+	var freed int64
+	for s.dropped < least && len(s.chunks) > 1 { // the last chunk is being written
+		freed += int64(cap(s.chunks[0]))
+		s.chunks[0] = nil
+		s.chunks = s.chunks[1:]
+		s.dropped++
+	}
+	return freed
+}
+
+// held returns how many bytes are kept.
+func (s *stream) held() int64 {
+	var n int64
+	for _, c := range s.chunks {
+		n += int64(len(c))
+	}
+	return n
+}
+
+// Reader reads a part of a body, complete or growing. It is used by one goroutine.
+type Reader struct {
+	body *Body
+	s    *stream // instead of body
+	ctx  context.Context
+
+	chunk int // number of the current chunk; guarded by s.mu when s is set
+	at    int // offset inside of it
+	skip  int64
+	left  int64 // bytes still wanted; negative = all
+	ended bool
+}
+
+// next returns bytes to be consumed, at most the rest of one chunk.
+func (r *Reader) next() ([]byte, error) {
+	switch {
+	case r.ended:
+		return nil, ErrClosed
+	case r.left == 0:
+		return nil, io.EOF
+	case r.s == nil:
+		p, _ := r.cut(r.body.chunks, 0)
+		if p == nil {
+			return nil, io.EOF
+		}
+		return p, nil
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for {
+		was := r.chunk
+		p, moved := r.cut(r.s.chunks, r.s.dropped)
+		if moved && r.s.windowed && was != r.chunk {
+			r.s.changed() // the writer may wait for us
+		}
+		if p != nil {
+			return p, nil
+		}
+		if r.s.done {
+			if r.s.err != nil {
+				return nil, r.s.err
+			}
+			return nil, io.EOF
+		}
+		if err := r.s.wait(r.ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// cut returns the unread bytes of the current chunk, moving on to the next when it is
+// used up; nil when there is nothing yet. moved tells that the position changed.
+func (r *Reader) cut(chunks [][]byte, dropped int) (p []byte, moved bool) {
+	for i := r.chunk - dropped; i < len(chunks); i = r.chunk - dropped {
+		p = chunks[i][r.at:]
+		if n := min(int64(len(p)), r.skip); n > 0 {
+			r.skip -= n
+			r.at += int(n)
+			p, moved = p[n:], true
+		}
+		if len(p) > 0 {
+			if r.left >= 0 && int64(len(p)) > r.left {
+				p = p[:r.left]
+			}
+			return p, moved
+		}
+		if i == len(chunks)-1 {
+			return nil, moved // a growing chunk, or the end
+		}
+		r.chunk, r.at, moved = r.chunk+1, 0, true
+	}
+	return nil, moved
+}
+
+func (r *Reader) consumed(n int) {
+	r.at += n
+	if r.left >= 0 {
+		r.left -= int64(n)
+	}
+}
+
+// Read implements io.Reader.
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	b, err := r.next()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b)
+	r.consumed(n)
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo without copying.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	for {
+		b, err := r.next()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		r.consumed(n)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// Close implements io.Closer. A fill that nobody stores and nobody reads any more stops.
+func (r *Reader) Close() error {
+	if r.ended {
+		return nil
+	}
+	r.ended = true
+	if r.s != nil {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+		delete(r.s.readers, r)
+		if r.s.windowed {
+			r.s.changed()
+		}
+	}
+	return nil
+}
