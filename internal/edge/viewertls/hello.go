@@ -109,4 +109,3 @@ func (c *replayConn) CloseWrite() error {
 
 // NetConn returns the connection below, for socket options.
 func (c *replayConn) NetConn() net.Conn { return c.Conn }
-

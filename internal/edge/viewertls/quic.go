@@ -293,4 +293,3 @@ func remoteAddr(chi *tls.ClientHelloInfo) net.Addr {
 	}
 	return chi.Conn.RemoteAddr()
 }
-
