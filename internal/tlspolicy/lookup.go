@@ -76,8 +76,8 @@ func closeNames(list []*Policy, name string) []string {
 	var found []near
 	for _, p := range list {
 		d := distance(strings.ToLower(name), strings.ToLower(p.Name))
-		// A third of the letters wrong is still likely to be a slip.
-		if d <= len(p.Name)/3 {
+		// Up to two letters of five wrong is still likely to be a slip.
+		if d <= len(p.Name)*2/5 {
 			found = append(found, near{p.Name, d})
 		}
 	}
