@@ -121,14 +121,27 @@ func (f Fields) Clone() Fields {
 // Title returns the HTTP/1.1 spelling of a lower-case field name: the first
 // letter and every letter after a hyphen in upper case (CloudFront: captures in
 // the developer guide show X-Amz-Cf-Pop over HTTP/1.1 and x-amz-cf-pop over HTTP/2).
-func Title(name string) string {
-	b := []byte(name)
+func Title(name string) string { return string(AppendTitle(nil, name)) }
+
+// AppendTitle appends Title(name) to b.
+func AppendTitle(b []byte, name string) []byte {
+	switch name {
+	// Names that RFC 9110 and everybody else spell in their own way.
+	case "etag":
+		return append(b, "ETag"...)
+	case "www-authenticate":
+		return append(b, "WWW-Authenticate"...)
+	case "x-xss-protection":
+		return append(b, "X-XSS-Protection"...)
+	}
+	start := len(b)
+	b = append(b, name...)
 	upper := true
-	for i, c := range b {
+	for i, c := range b[start:] {
 		if upper && 'a' <= c && c <= 'z' {
-			b[i] = c - 'a' + 'A'
+			b[start+i] = c - 'a' + 'A'
 		}
 		upper = c == '-'
 	}
-	return string(b)
+	return b
 }

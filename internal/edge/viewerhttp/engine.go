@@ -25,6 +25,8 @@ type Engine struct {
 	// content-length where it is missing. nil: a short page of our own.
 	ErrorPage func(status int, reason Reason) (httpfield.Fields, []byte)
 	Now       func() time.Time // nil: time.Now
+
+	h1 h1Pools
 }
 
 // BodyError is what Request.Body's Read returns when the viewer's body is broken.

@@ -116,3 +116,29 @@ func (r Reason) Doc() string {
 	}
 	return ""
 }
+
+// status is the one table from reasons to answers; 0 means that the connection is
+// just closed. Broken syntax is 400.
+func (r Reason) status() int {
+	switch r {
+	case ReasonSilent, ReasonTruncatedHead, ReasonViewerGone:
+		return 0
+	case ReasonHeaderTimeout, ReasonBodyTimeout:
+		return 408
+	case ReasonBodyTooLarge:
+		return 413
+	case ReasonURLTooLong:
+		return 414
+	case ReasonBadExpect:
+		return 417
+	case ReasonHeadTooLarge, ReasonTooManyFields:
+		return 494
+	case ReasonHandlerFailure:
+		return 500
+	case ReasonUnsupported:
+		return 505
+	}
+	// Deviation: RFC 9112, Section 6.1 asks for 501 on an unknown transfer coding; every
+	// doubt about framing gets the same 400 here.
+	return 400
+}
