@@ -63,7 +63,8 @@ var rooms = map[string]room{
 	"internal/control/configfile": {ours: []string{"cdn"}},
 
 	// Aside and wiring.
-	"internal/localca": {},
+	"internal/atomicfile": {},
+	"internal/localca":    {ours: []string{"atomicfile"}},
 	"internal/demo":    {},
 	"internal/app":     {ours: []string{anything}, third: []string{"golang.org/x/sync/", "github.com/quic-go/"}},
 	"internal/cli": {ours: []string{"app", "tlspolicy", "cdn", "control/configfile"},

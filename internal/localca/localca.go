@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"pqfront/internal/atomicfile"
 )
 
 // Lifetimes. A leaf lives as long as a public certificate of 2026 may (CA/Browser
@@ -176,10 +178,10 @@ func (ca *CA) issue(kind KeyKind, names []string, base string, now time.Time) (c
 		return nil, nil, err
 	}
 	// The key first: a chain without its key would be taken for a finished leaf.
-	if err := writeFile(base+".key", keyPEM, 0o600); err != nil {
+	if err := atomicfile.Write(base+".key", keyPEM, 0o600); err != nil {
 		return nil, nil, err
 	}
-	return chainPEM, keyPEM, writeFile(base+".pem", chainPEM, 0o644)
+	return chainPEM, keyPEM, atomicfile.Write(base+".pem", chainPEM, 0o644)
 }
 
 // loadOrMake reads a CA certificate and its key or, when neither is there, makes them.
@@ -264,10 +266,10 @@ func makePair(name, certPath, keyPath string, kind KeyKind, parent *pair, life t
 		return nil, err
 	}
 	// The key first: Open takes a missing key for "not made yet".
-	if err := writeFile(keyPath, keyText, 0o600); err != nil {
+	if err := atomicfile.Write(keyPath, keyText, 0o600); err != nil {
 		return nil, err
 	}
-	return &pair{cert, key}, writeFile(certPath, certPEM(der), 0o644)
+	return &pair{cert, key}, atomicfile.Write(certPath, certPEM(der), 0o644)
 }
 
 func template(commonName string, now time.Time, life time.Duration) (*x509.Certificate, error) {
@@ -303,21 +305,4 @@ func privatePEM(key crypto.Signer) ([]byte, error) {
 		return nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-}
-
-// writeFile replaces a file as a whole, so that a crash leaves the old one or the new.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // gone already after the rename
-	if err := tmp.Chmod(mode); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
