@@ -3,7 +3,9 @@ package viewertls
 import (
 	"cmp"
 	"context"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,20 +80,43 @@ func (k *TicketKey) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// ringKey is a key as the ring keeps it, with what every ticket needs of it.
+type ringKey struct {
+	TicketKey
+	id  [ticketNameLen]byte
+	prk []byte // HKDF's pseudo-random key (RFC 5869, Section 2.2)
+}
+
+func newRingKey(k TicketKey) ringKey {
+	prk, err := hkdf.Extract(sha256.New, k.Secret[:], nil)
+	if err != nil { // only for hashes that FIPS 140 does not know
+		panic("viewertls: HKDF with SHA-256: " + err.Error())
+	}
+	return ringKey{k, k.name(), prk}
+}
+
 // TicketKeys is the ring of keys that all listeners of a node share. It is safe for
 // concurrent use; readers never wait.
 type TicketKeys struct {
-	mu   sync.Mutex                  // serialises writers
-	ring atomic.Pointer[[]TicketKey] // youngest first; never changed in place
+	mu   sync.Mutex                // serialises writers
+	ring atomic.Pointer[[]ringKey] // youngest first; never changed in place
 }
 
-// NewTicketKeys returns a ring with one key born now. Keys of an earlier run or of
-// other nodes are added with Import.
+// NewTicketKeys returns a ring with one key born now.
 func NewTicketKeys(now time.Time) *TicketKeys {
-	k := &TicketKeys{}
-	k.ring.Store(&[]TicketKey{})
-	k.Rotate(now)
+	k, _ := LoadTicketKeys(nil, now) // nothing to import, nothing to go wrong
 	return k
+}
+
+// LoadTicketKeys returns a ring with the stored keys of an earlier run, and a new one
+// if none of them may seal any more. The ring is good for use even with an error,
+// which tells of stored keys that were left out.
+func LoadTicketKeys(stored []TicketKey, now time.Time) (*TicketKeys, error) {
+	k := &TicketKeys{}
+	k.ring.Store(&[]ringKey{})
+	err := k.Import(stored, now)
+	k.Rotate(now)
+	return k, err
 }
 
 // Rotate drops dead keys and makes a new one when the current one has sealed long
@@ -99,16 +124,16 @@ func NewTicketKeys(now time.Time) *TicketKeys {
 func (k *TicketKeys) Rotate(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ring := slices.DeleteFunc(slices.Clone(*k.ring.Load()), func(key TicketKey) bool { return key.dead(now) })
+	ring := slices.DeleteFunc(slices.Clone(*k.ring.Load()), func(key ringKey) bool { return key.dead(now) })
 	current := sealing(ring, now)
 	fresh := current == nil || !now.Before(current.Birth.Add(TicketKeyRotation))
 	if fresh {
 		key := TicketKey{Birth: now.Truncate(time.Millisecond)}
-		for slices.ContainsFunc(ring, func(o TicketKey) bool { return o.name() == key.name() }) {
+		for slices.ContainsFunc(ring, func(o ringKey) bool { return o.id == key.name() }) {
 			key.Birth = key.Birth.Add(time.Millisecond)
 		}
 		rand.Read(key.Secret[:]) // never fails: crypto/rand ends the process instead
-		ring = append(ring, key)
+		ring = append(ring, newRingKey(key))
 		sortKeys(ring)
 	}
 	k.ring.Store(&ring)
@@ -143,7 +168,14 @@ func (k *TicketKeys) Run(ctx context.Context, changed func()) error {
 }
 
 // Export returns the keys, youngest first, for a file or for the fleet.
-func (k *TicketKeys) Export() []TicketKey { return slices.Clone(*k.ring.Load()) }
+func (k *TicketKeys) Export() []TicketKey {
+	ring := *k.ring.Load()
+	keys := make([]TicketKey, len(ring))
+	for i := range ring {
+		keys[i] = ring[i].TicketKey
+	}
+	return keys
+}
 
 // Import adds keys of an earlier run or of another node. The youngest born by now
 // seals; a key born later already opens tickets, so a fleet can hand it out before
@@ -155,7 +187,7 @@ func (k *TicketKeys) Import(keys []TicketKey, now time.Time) error {
 	var errs []error
 	for _, key := range keys {
 		key.Birth = key.Birth.Truncate(time.Millisecond)
-		i := slices.IndexFunc(ring, func(o TicketKey) bool { return o.name() == key.name() })
+		i := slices.IndexFunc(ring, func(o ringKey) bool { return o.id == key.name() })
 		switch {
 		case i >= 0 && ring[i].Secret != key.Secret:
 			errs = append(errs, fmt.Errorf("importing %v: another key with this birth is in use", key))
@@ -165,7 +197,7 @@ func (k *TicketKeys) Import(keys []TicketKey, now time.Time) error {
 		case len(ring) >= maxTicketKeys:
 			errs = append(errs, fmt.Errorf("importing %v: more than %d ticket keys", key, maxTicketKeys))
 		default:
-			ring = append(ring, key)
+			ring = append(ring, newRingKey(key))
 		}
 	}
 	sortKeys(ring)
@@ -174,13 +206,13 @@ func (k *TicketKeys) Import(keys []TicketKey, now time.Time) error {
 }
 
 // current returns the key that seals, nil when all are dead.
-func (k *TicketKeys) current(now time.Time) *TicketKey { return sealing(*k.ring.Load(), now) }
+func (k *TicketKeys) current(now time.Time) *ringKey { return sealing(*k.ring.Load(), now) }
 
 // named returns the living key of this name, nil when there is none.
-func (k *TicketKeys) named(name [ticketNameLen]byte, now time.Time) *TicketKey {
+func (k *TicketKeys) named(name [ticketNameLen]byte, now time.Time) *ringKey {
 	ring := *k.ring.Load()
 	for i := range ring {
-		if ring[i].name() == name && !ring[i].dead(now) {
+		if ring[i].id == name && !ring[i].dead(now) {
 			return &ring[i]
 		}
 	}
@@ -188,7 +220,7 @@ func (k *TicketKeys) named(name [ticketNameLen]byte, now time.Time) *TicketKey {
 }
 
 // sealing returns the youngest key of ring that is born and alive.
-func sealing(ring []TicketKey, now time.Time) *TicketKey {
+func sealing(ring []ringKey, now time.Time) *ringKey {
 	for i := range ring {
 		if !ring[i].Birth.After(now) && !ring[i].dead(now) {
 			return &ring[i]
@@ -197,6 +229,6 @@ func sealing(ring []TicketKey, now time.Time) *TicketKey {
 	return nil
 }
 
-func sortKeys(ring []TicketKey) {
-	slices.SortStableFunc(ring, func(a, b TicketKey) int { return cmp.Compare(b.Birth.UnixMilli(), a.Birth.UnixMilli()) })
+func sortKeys(ring []ringKey) {
+	slices.SortStableFunc(ring, func(a, b ringKey) int { return cmp.Compare(b.Birth.UnixMilli(), a.Birth.UnixMilli()) })
 }

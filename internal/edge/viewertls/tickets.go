@@ -70,8 +70,7 @@ func (b *sessionBinding) seal(keys *TicketKeys, serverName string, ss *tls.Sessi
 	}
 	ticket := make([]byte, ticketHeaderLen, ticketHeaderLen+stateHeaderLen+len(state)+ticketTagLen)
 	ticket[0] = ticketVersion
-	name := key.name()
-	copy(ticket[1:], name[:])
+	copy(ticket[1:], key.id[:])
 	rand.Read(ticket[1+ticketNameLen : ticketHeaderLen]) // info and nonce
 	aead, err := ticketAEAD(key, ticket)
 	if err != nil {
@@ -145,9 +144,9 @@ func (b *sessionBinding) mayResume(plain []byte, now time.Time) bool {
 }
 
 // ticketAEAD returns the cipher of one ticket, whose header tells the HKDF info.
-func ticketAEAD(key *TicketKey, header []byte) (cipher.AEAD, error) {
+func ticketAEAD(key *ringKey, header []byte) (cipher.AEAD, error) {
 	info := header[1+ticketNameLen : 1+ticketNameLen+ticketInfoLen]
-	k, err := hkdf.Key(sha256.New, key.Secret[:], nil, string(info), 32)
+	k, err := hkdf.Expand(sha256.New, key.prk, string(info), 32)
 	if err != nil {
 		return nil, err
 	}
