@@ -195,6 +195,9 @@ func (r *Reader) cut(chunks [][]byte, dropped int) (p []byte, moved bool) {
 	return nil, moved
 }
 
+// Limit narrows a reader that nothing was read from to n bytes from off on.
+func (r *Reader) Limit(off, n int64) { r.skip, r.left = off, n }
+
 func (r *Reader) consumed(n int) {
 	r.at += n
 	if r.left >= 0 {

@@ -304,3 +304,6 @@ func (f *Fill[M]) Open(ctx context.Context, off, n int64) (r *Reader, ok bool) {
 	f.s.readers[r] = struct{}{}
 	return r, true
 }
+
+// Shared reports whether others may have joined the fill.
+func (f *Fill[M]) Shared() bool { return f.shared }

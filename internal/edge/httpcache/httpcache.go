@@ -31,7 +31,6 @@ const (
 const (
 	BypassMethod     Reason = "bypass-method"
 	BypassDisabled   Reason = "bypass-caching-disabled"
-	BypassAllHeaders Reason = "bypass-all-headers-forwarded"
 	BypassRemembered Reason = "bypass-not-storable-before"
 )
 
@@ -54,7 +53,6 @@ const (
 type Rules struct {
 	MinTTL, DefaultTTL, MaxTTL time.Duration
 	Options                    bool // answers to OPTIONS are cached
-	AllHeaders                 bool // legacy settings that forward every header field
 	// S3 tells that the origin is a bucket: an error is then kept for a second at least
 	// (CloudFront: Control how long CloudFront caches errors).
 	S3 bool
@@ -68,8 +66,6 @@ func (r *Rules) Usable(method string) (Reason, bool) {
 		return BypassMethod, false
 	case r.MaxTTL <= 0:
 		return BypassDisabled, false
-	case r.AllHeaders:
-		return BypassAllHeaders, false
 	}
 	return Miss, true
 }
@@ -277,7 +273,7 @@ func staleness(r *Rules, cc *cacheControl) (onError, async time.Duration) {
 // as far as its settings tell (CloudFront: Request and response behavior for custom
 // origins, Simultaneous requests for the same object).
 func (r *Rules) Collapses(cookiesForwarded bool) bool {
-	return !cookiesForwarded && r.MaxTTL > 0 && !r.AllHeaders
+	return !cookiesForwarded && r.MaxTTL > 0
 }
 
 // Extended returns o with its life prolonged to d after now: an object that stands in for

@@ -193,8 +193,6 @@ func TestUsable(t *testing.T) {
 	is(r, "get", BypassMethod)
 	r.Options = true
 	is(r, "OPTIONS", Miss)
-	r.AllHeaders = true
-	is(r, "GET", BypassAllHeaders)
 	r.MaxTTL = 0
 	is(r, "GET", BypassDisabled)
 }
