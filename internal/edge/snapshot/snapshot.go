@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"pqfront/internal/cdn"
+	"pqfront/internal/edge/route"
 	"pqfront/internal/tlspolicy"
 )
 
@@ -20,6 +21,24 @@ type Snapshot struct {
 	Sites      []*Site
 	// Default serves handshakes without a usable server name when configured; else nil.
 	Default *Site
+
+	hosts route.Hosts // name -> index into Sites
+}
+
+// ByServerName returns the site of a TLS server name: the one with this alias or
+// domain name, or with the most specific wildcard above it.
+func (s *Snapshot) ByServerName(name string) (*Site, bool) {
+	if i := s.hosts.Lookup(name); i >= 0 {
+		return s.Sites[i], true
+	}
+	return nil, false
+}
+
+// ByHost returns the site of a request's authority: a host with or without port.
+// Which site serves a request is the host's choice only, not the server name's; see
+// MayServe (CloudFront: Use custom URLs by adding alternate domain names).
+func (s *Snapshot) ByHost(authority string) (*Site, bool) {
+	return s.ByServerName(route.Hostname(authority))
 }
 
 // Site is one distribution, compiled.
@@ -27,6 +46,17 @@ type Site struct {
 	Distribution *cdn.Distribution
 	TLS          *TLS
 	Behaviors    []*Behavior // in matching order; the default behavior is last
+
+	paths *route.Paths // patterns of all behaviors but the default one
+}
+
+// Match returns the first behavior whose pattern matches path, the default one when
+// none does. path is as the viewer sent it, without query.
+func (s *Site) Match(path string) *Behavior {
+	if i := s.paths.Match(path); i >= 0 {
+		return s.Behaviors[i]
+	}
+	return s.Behaviors[len(s.Behaviors)-1]
 }
 
 // TLS is what a handshake for one distribution needs.
