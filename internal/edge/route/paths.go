@@ -39,7 +39,7 @@ func NewPaths(patterns []string) (*Paths, error) {
 // normalized for the comparison only. Paths of unusual form and more than 1 KiB cost
 // an allocation, all others none.
 func (p *Paths) Match(path string) int {
-	if len(p.patterns) == 0 {
+	if p == nil || len(p.patterns) == 0 {
 		return -1
 	}
 	if plain(path) {

@@ -70,7 +70,7 @@ type compiler struct {
 func Compile(in Input) (*Snapshot, error) {
 	c := &compiler{
 		in: &in, refs: in.State.References(), policies: map[string]*policy{}, alpn: newProtocols(),
-		out: &Snapshot{Generation: in.Generation},
+		out: &Snapshot{Generation: in.Generation, hosts: &route.Hosts{}},
 	}
 	for _, d := range in.State.Distributions {
 		if d.Enabled {

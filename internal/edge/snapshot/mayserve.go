@@ -7,7 +7,8 @@ import (
 )
 
 // MayServe reports whether a connection that came to from by its server name may be
-// answered by to, which the request's host names. If it may not, the answer is
+// answered by to, which the request's host names; from is nil when the server name is
+// no site's any more. If it may not, the answer is
 // 421 Misdirected Request (RFC 9110, Section 15.5.20).
 //
 // CloudFront's check against domain fronting asks for the same account behind both,
@@ -18,7 +19,10 @@ import (
 //
 // conn is nil for plain HTTP, which the viewer protocol policy judges, not this.
 func MayServe(conn *tlspolicy.Handshake, from, to *Site) bool {
-	if conn == nil || from == to {
+	if conn == nil || conn.Distribution == to.Distribution.ID {
+		return true // also when the policy has become stricter since: open connections stay
+	}
+	if from == to && conn.Distribution == "" {
 		return true
 	}
 	return allows(to.TLS.Effective, &conn.Outcome)

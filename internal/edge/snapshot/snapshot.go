@@ -22,13 +22,22 @@ type Snapshot struct {
 	// Default serves handshakes without a usable server name when configured; else nil.
 	Default *Site
 
-	hosts route.Hosts // name -> index into Sites
+	hosts *route.Hosts // name -> index into Sites
 }
 
 // ByServerName returns the site of a TLS server name: the one with this alias or
 // domain name, or with the most specific wildcard above it.
 func (s *Snapshot) ByServerName(name string) (*Site, bool) {
-	if i := s.hosts.Lookup(name); i >= 0 {
+	hosts := s.hosts
+	if hosts == nil { // made by hand, by a test, and not by Compile
+		hosts = &route.Hosts{}
+		for i, site := range s.Sites {
+			for _, n := range site.Distribution.Names() {
+				_ = hosts.Add(n, i) // the first site keeps a name
+			}
+		}
+	}
+	if i := hosts.Lookup(name); i >= 0 {
 		return s.Sites[i], true
 	}
 	return nil, false

@@ -18,8 +18,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -332,21 +330,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// byServerName finds the site with this exact name, or else with the wildcard one
-// label above it.
+// byServerName finds the site with this name, nil when there is none.
 func byServerName(snap *snapshot.Snapshot, name string) *snapshot.Site {
-	if finder, ok := any(snap).(interface {
-		ByServerName(string) *snapshot.Site
-	}); ok {
-		return finder.ByServerName(name)
-	}
-	_, parent, _ := strings.Cut(name, ".")
-	for _, candidate := range [...]string{name, "*." + parent} {
-		for _, site := range snap.Sites {
-			if site.Distribution.DomainName == candidate || slices.Contains(site.Distribution.Aliases, candidate) {
-				return site
-			}
-		}
-	}
-	return nil
+	site, _ := snap.ByServerName(name)
+	return site
 }
