@@ -20,6 +20,7 @@ const (
 	ForwardingLoop       Cause = "forwarding-loop"
 	BodyTooLarge         Cause = "body-too-large"
 	URLTooLong           Cause = "url-too-long"
+	RangeNotSatisfiable  Cause = "range-not-satisfiable"
 	BadExpectation       Cause = "bad-expectation"
 	Misdirected          Cause = "misdirected"
 	HeadTooLarge         Cause = "head-too-large"
@@ -30,6 +31,7 @@ const (
 	OriginClosed         Cause = "origin-closed"
 	OriginBadResponse    Cause = "origin-bad-response"
 	OriginHeadTooLarge   Cause = "origin-head-too-large"
+	OriginCredentials    Cause = "origin-credentials"
 	OriginObjectTooLarge Cause = "origin-object-too-large"
 	FunctionInvalid      Cause = "function-invalid-response"
 	FunctionFailed       Cause = "function-failed"
@@ -75,6 +77,7 @@ func Causes() []CauseInfo {
 		{RequestTimeout, 408, Error, "ClientCommError", "The request did not arrive in time.", adviceLater},
 		{BodyTooLarge, 413, Error, "InvalidRequest", "The body of the request is too large.", adviceOwner},
 		{URLTooLong, 414, Error, "InvalidRequest", "The address of the request is longer than 8,192 bytes.", adviceClient},
+		{RangeNotSatisfiable, 416, Error, "InvalidRequestHeader", "The range of bytes that the request asks for lies outside of the object.", adviceClient},
 		{BadExpectation, 417, Error, "InvalidRequestHeader", "The request expects something that cannot be met.", adviceClient},
 		{Misdirected, 421, Error, "InvalidRequestCertificate", "This connection's certificate does not fit the host of the request.", "Open a new connection to the host itself."},
 		{HeadTooLarge, 494, Error, "InvalidRequestHeader", "The header of the request is larger than 32,768 bytes.", "Deleting this site's cookies often helps."},
@@ -85,9 +88,10 @@ func Causes() []CauseInfo {
 		{OriginClosed, 502, Error, "OriginCommError", "The origin server closed the connection before it had answered.", adviceOrigin},
 		{OriginBadResponse, 502, Error, "OriginInvalidResponseError", "The origin server's answer is not valid HTTP.", adviceOrigin},
 		{OriginHeadTooLarge, 502, Error, "OriginHeaderTooBigError", "The header of the origin server's answer is too large.", adviceOrigin},
+		{OriginCredentials, 502, Error, "OriginError", "The edge has no credentials to sign its request to the origin server.", "If this is your site, give the edge credentials for the origin."},
 		{OriginObjectTooLarge, 502, Error, "OriginError", "The origin server's answer is larger than what can be cached.", adviceOwner},
-		{FunctionInvalid, 502, FunctionExecutionError, "Error", "The function of this distribution gave an invalid answer.", adviceOwner},
-		{FunctionFailed, 503, FunctionExecutionError, "Error", "The function of this distribution failed.", adviceOwner},
+		{FunctionInvalid, 502, FunctionExecutionError, "FunctionExecutionError", "The function of this distribution gave an invalid answer.", adviceOwner},
+		{FunctionFailed, 503, FunctionExecutionError, "FunctionExecutionError", "The function of this distribution failed.", adviceOwner},
 		{Capacity, 503, CapacityExceeded, "CapacityExceeded", "The edge has no capacity for this request right now.", adviceLater},
 		{Limit, 503, LimitExceeded, "LimitExceeded", "The distribution has reached a limit.", adviceLater},
 		{OriginConnectTimeout, 504, Error, "OriginConnectError", "The connection to the origin server timed out.", adviceOrigin},
