@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +50,7 @@ func (s *Server) configsFor(snap *snapshot.Snapshot) *configs {
 	if s.holder.Load() == snap && s.configs.CompareAndSwap(c, fresh) {
 		return fresh
 	}
-	if c = s.configs.Load(); c.snapshot == snap {
+	if c = s.configs.Load(); c != nil && c.snapshot == snap {
 		return c
 	}
 	return fresh
@@ -138,10 +137,27 @@ func mismatch(cs *tls.ConnectionState, f *tlspolicy.Handshake) string {
 		return fmt.Sprintf("HelloRetryRequest %t, decided %t", cs.HelloRetryRequest, f.HRR)
 	case cs.NegotiatedProtocol != f.ALPN:
 		return fmt.Sprintf("ALPN %q, decided %q", cs.NegotiatedProtocol, f.ALPN)
-	case strings.ToLower(cs.ServerName) != f.ServerName:
+	case lower(cs.ServerName) != f.ServerName:
 		return fmt.Sprintf("server name %q, decided for %q", cs.ServerName, f.ServerName)
 	}
 	return ""
+}
+
+// lower returns name with its ASCII letters in lower case, as clienthello does: what
+// else a client may put into a server name stays as it is.
+func lower(name string) string {
+	for i := range len(name) {
+		if 'A' <= name[i] && name[i] <= 'Z' {
+			b := []byte(name)
+			for j := i; j < len(b); j++ {
+				if 'A' <= b[j] && b[j] <= 'Z' {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return name
 }
 
 func groupString(groups []tlspolicy.Group) string {

@@ -259,6 +259,7 @@ type rawHello struct {
 	versions []uint16 // nil = TLS 1.3
 	suites   []uint16 // nil = the three of TLS 1.3
 	groups   []uint16 // nil = x25519
+	schemes  []uint16 // nil = ECDSA P-256, RSA-PSS and PKCS #1 with SHA-256
 	noShare  bool     // no key share; else of x25519 and P-256, when they are among the groups
 	padding  int      // bytes of a padding extension
 	extra    []byte   // extensions, encoded
@@ -276,6 +277,10 @@ func (h *rawHello) message() []byte {
 	if groups == nil {
 		groups = []uint16{29}
 	}
+	schemes := h.schemes
+	if schemes == nil {
+		schemes = []uint16{0x0403, 0x0804, 0x0401}
+	}
 	var ext []byte
 	add := func(typ uint16, body []byte) {
 		ext = binary.BigEndian.AppendUint16(ext, typ)
@@ -285,7 +290,7 @@ func (h *rawHello) message() []byte {
 		add(0, vector16(append([]byte{0}, vector16([]byte(h.name))...)))
 	}
 	add(10, vector16(uint16s(groups)))
-	add(13, vector16(uint16s([]uint16{0x0403, 0x0804, 0x0401})))
+	add(13, vector16(uint16s(schemes)))
 	add(43, append([]byte{byte(2 * len(versions))}, uint16s(versions)...))
 	var shares []byte
 	for group, curve := range map[uint16]ecdh.Curve{29: ecdh.X25519(), 23: ecdh.P256()} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -247,4 +248,28 @@ func memory() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc + m.StackInuse)
+}
+
+// FuzzHandshake: whatever a client sends, there is one record of it and no panic.
+func FuzzHandshake(f *testing.F) {
+	site := testSite(f, "TLSv1", []string{"a.example"}, testECDSA(), testRSA())
+	f.Add((&rawHello{name: "a.example"}).record())
+	f.Add((&rawHello{name: "a.example", versions: []uint16{0x0303}, suites: []uint16{0xC02B, 0xC02F, 0x009C}}).record())
+	f.Add((&rawHello{name: "a.example", groups: []uint16{0x11EC, 29}, noShare: true}).record())
+	f.Add((&rawHello{}).record())
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add([]byte("\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		holder := &snapshot.Holder{}
+		holder.Store(&snapshot.Snapshot{Sites: []*snapshot.Site{site}})
+		var seen int
+		server := must(New(Options{Snapshots: holder, Observer: func(Attempt) { seen++ }, Logger: slog.New(slog.DiscardHandler)}))
+		cl, sv := net.Pipe()
+		go io.Copy(io.Discard, cl)
+		go func() { cl.Write(sent); cl.Close() }()
+		conn, facts, err := server.Handshake(t.Context(), sv)
+		if conn != nil || err == nil || facts == nil || facts.Reason == "" || facts.Reason == ReasonPolicyBreach || seen != 1 {
+			t.Fatalf("%v, %+v, observed %d", err, facts, seen)
+		}
+	})
 }

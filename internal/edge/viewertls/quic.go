@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"pqfront/internal/clienthello"
 	"pqfront/internal/tlspolicy"
@@ -28,8 +29,8 @@ import (
 // quicAttempt is one QUIC handshake under way. Its context is the connection's.
 type quicAttempt struct {
 	mu       sync.Mutex
-	attempt  // guarded by mu until ended
-	ended    bool
+	attempt              // its facts are never changed after ended is set
+	ended    bool        // the record is closed
 	forget   func() bool // cancels the watch over the context
 	settling []tlspolicy.Group
 }
@@ -89,70 +90,80 @@ func (s *Server) QUICConfig() *tls.Config {
 func (s *Server) quicConfigForClient(chi *tls.ClientHelloInfo) (*tls.Config, error) {
 	q, _ := chi.Context().Value(quicAttemptKey{}).(*quicAttempt)
 	if q == nil { // ConnContext is not set: nobody can ask for the record
-		q = &quicAttempt{attempt: *newAttempt(tlspolicy.QUIC, remoteAddr(chi), nil)}
+		var remote net.Addr
+		if chi.Conn != nil {
+			remote = chi.Conn.RemoteAddr()
+		}
+		q = &quicAttempt{attempt: *newAttempt(tlspolicy.QUIC, remote, nil)}
 	}
+	cfg, reason := s.decideQUIC(q, chi)
+	if reason != "" {
+		s.endQUIC(q, reason, nil)
+		return nil, quicRefusal(reason)
+	}
+	return cfg, nil
+}
+
+// decideQUIC decides and returns the configuration of this one connection.
+func (s *Server) decideQUIC(q *quicAttempt, chi *tls.ClientHelloInfo) (*tls.Config, tlspolicy.Reason) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
-		return nil, quicRefusal(ReasonAborted)
+		return nil, ReasonAborted
 	}
 	if chi.Conn != nil {
 		q.local = addrPort(chi.Conn.LocalAddr())
 	}
 	q.take(quicHello(chi))
-	if reason := s.decide(&q.attempt); reason != "" {
-		return nil, s.refuseQUIC(q, reason)
+	reason := s.decide(&q.attempt)
+	q.offer.KeyShares = nil // those were assumed
+	if reason != "" {
+		_, q.facts.Alert = tlspolicy.RFCAlerts.Alert(reason)
+		return nil, reason
 	}
 	q.facts.Stage = StageDecided
 	q.settling = settleGroups(q.offer.Groups, q.site.TLS.Effective.Groups)
 
-	// The groups are in the configuration and in nothing else, so the group of the
-	// decision, which may still change, is kept out of it.
 	shared := s.config(q.snapshot, q.site.TLS, tlspolicy.QUIC, &q.facts.Outcome, q.settling)
 	cfg := shared.Clone()
-	cfg.VerifyConnection = func(cs tls.ConnectionState) error { return s.verifyQUIC(q, cs) }
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error { return s.verifyQUIC(q, &cs) }
 	cfg.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
 		// The engine asks for the one ticket when the handshake is complete.
-		s.doneQUIC(q)
+		s.endQUIC(q, "", nil)
 		return shared.WrapSession(cs, ss)
 	}
-	return cfg, nil
+	return cfg, ""
 }
 
 // verifyQUIC completes the decision with what the engine settled and checks the
 // rest. The engine calls it before the client's Finished, in full and in resumed
 // handshakes.
-func (s *Server) verifyQUIC(q *quicAttempt, cs tls.ConnectionState) error {
+func (s *Server) verifyQUIC(q *quicAttempt, cs *tls.ConnectionState) error {
+	diff := q.settle(cs)
+	if diff == "" {
+		return nil
+	}
+	err := s.breach(&q.attempt, diff)
+	s.endQUIC(q, ReasonPolicyBreach, err)
+	return errors.Join(tls.AlertError(tlspolicy.AlertInternalError), err)
+}
+
+// settle takes over what the engine settled; it returns how that differs from the
+// decision.
+func (q *quicAttempt) settle(cs *tls.ConnectionState) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.ended {
+		return ""
+	}
 	if g := tlspolicy.Group(cs.CurveID); slices.Contains(q.settling, g) {
 		q.facts.Group = g
 	}
 	q.facts.HRR, q.facts.Resumed = cs.HelloRetryRequest, cs.DidResume
-	if diff := mismatch(&cs, q.facts); diff != "" {
-		err := s.breach(&q.attempt, diff)
-		s.endLocked(q, ReasonPolicyBreach, err)
-		return errors.Join(tls.AlertError(tlspolicy.AlertInternalError), err)
+	if q.offer.KeyShares = []tlspolicy.Group{}; !cs.HelloRetryRequest {
+		q.offer.KeyShares = append(q.offer.KeyShares, q.facts.Group)
 	}
-	return nil
-}
-
-// doneQUIC closes the record of a completed handshake.
-func (s *Server) doneQUIC(q *quicAttempt) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.ended {
-		return
-	}
-	q.facts.Stage = StageDone
-	s.endLocked(q, "", nil)
-}
-
-// refuseQUIC closes the record of a refused handshake and returns the engine's error.
-func (s *Server) refuseQUIC(q *quicAttempt, reason tlspolicy.Reason) error {
-	_, q.facts.Alert = tlspolicy.RFCAlerts.Alert(reason)
-	s.endLocked(q, reason, nil)
-	return quicRefusal(reason)
+	return mismatch(cs, q.facts)
 }
 
 // quicRefusal is the error for which the engine sends the reason's alert. There is
@@ -162,27 +173,29 @@ func quicRefusal(reason tlspolicy.Reason) error {
 	return &RefusedError{Reason: reason, Err: tls.AlertError(alert)}
 }
 
-// endQUIC closes the record of a connection that ended, if it is still open.
+// endQUIC closes the record, once: "" is success. It lets go of what only the
+// handshake needs, and tells the observer when the record can no longer change.
 func (s *Server) endQUIC(q *quicAttempt, reason tlspolicy.Reason, err error) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	s.endLocked(q, reason, err)
-}
-
-// endLocked closes the record, once. It lets go of what only the handshake needs.
-func (s *Server) endLocked(q *quicAttempt, reason tlspolicy.Reason, err error) {
 	if q.ended {
+		q.mu.Unlock()
 		return
 	}
 	q.ended = true
-	if q.forget != nil && q.forget() {
-		s.pending.Done()
-	}
-	if reason != "" {
+	if reason == "" {
+		q.facts.Stage = StageDone
+	} else {
 		q.fail(reason, err)
 	}
-	s.finish(&q.attempt)
+	q.facts.Duration = time.Since(q.facts.Started)
+	ended, forget := q.attempt, q.forget
 	q.offer, q.snapshot, q.site, q.settling, q.forget = nil, nil, nil, nil, nil
+	q.mu.Unlock()
+
+	if forget != nil && forget() {
+		s.pending.Done()
+	}
+	s.tell(&ended)
 }
 
 // quicReason tells why a QUIC connection ended before its handshake was complete.
@@ -236,7 +249,7 @@ func quicHello(chi *tls.ClientHelloInfo) *clienthello.Hello {
 	h := &clienthello.Hello{Extensions: chi.Extensions, HasSNI: slices.Contains(chi.Extensions, extServerName)}
 	o := &h.Offer
 	o.Transport = tlspolicy.QUIC
-	o.ServerName = strings.ToLower(chi.ServerName)
+	o.ServerName = lower(chi.ServerName)
 	o.LegacyVersion = tlspolicy.TLSv1_2 // RFC 8446, Section 4.1.2: frozen
 	o.Compression = []byte{0}
 	o.Suites = convert[tlspolicy.Suite](chi.CipherSuites)
@@ -285,11 +298,4 @@ func convert[To, From ~uint16](from []From) []To {
 		to[i] = To(v)
 	}
 	return to
-}
-
-func remoteAddr(chi *tls.ClientHelloInfo) net.Addr {
-	if chi.Conn == nil {
-		return nil
-	}
-	return chi.Conn.RemoteAddr()
 }

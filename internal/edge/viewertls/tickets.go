@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 
 	"pqfront/internal/tlspolicy"
@@ -55,7 +54,7 @@ func (b *sessionBinding) aad(header []byte, serverName string) []byte {
 	aad = append(aad, header...)
 	aad = append(aad, b.scope[:]...)
 	aad = append(aad, byte(b.transport))
-	return append(aad, strings.ToLower(serverName)...)
+	return append(aad, lower(serverName)...)
 }
 
 // seal makes the ticket for a session.

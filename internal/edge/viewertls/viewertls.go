@@ -89,7 +89,8 @@ type Attempt struct {
 	Handshake     *tlspolicy.Handshake
 	Remote, Local netip.AddrPort
 	// Offer is what the client offered; nil when no ClientHello was parsed. It is
-	// valid, and not to be changed, during the call only.
+	// valid, and not to be changed, during the call only. On QUIC its KeyShares are not
+	// known, but for whether there was one for the group that was agreed on.
 	Offer *tlspolicy.Offer
 	// Generation is that of the snapshot which decided.
 	Generation uint64
@@ -312,6 +313,11 @@ func siteFor(snap *snapshot.Snapshot, name string) (*snapshot.Site, tlspolicy.Re
 // finish closes the record and tells the observer.
 func (s *Server) finish(a *attempt) {
 	a.facts.Duration = time.Since(a.facts.Started)
+	s.tell(a)
+}
+
+// tell tells the observer of a record that is closed.
+func (s *Server) tell(a *attempt) {
 	if s.observer == nil {
 		return
 	}

@@ -205,6 +205,47 @@ func TestRefusals(t *testing.T) {
 	f(rawHello{name: "nobody.example"}, tlspolicy.ReasonUnknownSNI, StageHello, noName, unrecognized)
 }
 
+// TestScheme: the scheme is the policy's first, whatever the client prefers. TLS 1.2
+// shows it in the ServerKeyExchange (RFC 5246, Section 7.4.3).
+func TestScheme(t *testing.T) {
+	e := newEdge(t, Options{}, testSite(t, "TLSv1.2_2021", []string{"a.example"}, testRSA()))
+	reply, facts := e.exchange((&rawHello{name: "a.example", versions: []uint16{0x0303}, suites: []uint16{0xC02F},
+		schemes: []uint16{0x0401, 0x0806, 0x0805, 0x0804}}).record())
+	var messages []byte
+	for rest := reply; len(rest) > 5; {
+		end := min(5+(int(rest[3])<<8|int(rest[4])), len(rest))
+		messages, rest = append(messages, rest[5:end]...), rest[end:]
+	}
+	for rest := messages; len(rest) > 4; {
+		n := int(rest[1])<<16 | int(rest[2])<<8 | int(rest[3])
+		body := rest[4:min(4+n, len(rest))]
+		if rest[0] == 12 { // curve type 1, group 2, point with its length, scheme 2
+			at := 4 + int(body[3])
+			if got := tlspolicy.Scheme(uint16(body[at])<<8 | uint16(body[at+1])); got != 0x0804 || facts.Scheme != got {
+				t.Errorf("signed with %v, recorded %v, want rsa_pss_rsae_sha256", got, facts.Scheme)
+			}
+			return
+		}
+		rest = rest[min(4+n, len(rest)):]
+	}
+	t.Errorf("no ServerKeyExchange in % x", reply)
+}
+
+// TestAlertArrives: also to a client that has sent more than was read of it.
+func TestAlertArrives(t *testing.T) {
+	e := newEdge(t, Options{}, testSite(t, "TLSv1.3_2025", []string{"a.example"}, testRSA()))
+	conn := must(net.Dial("tcp", e.addr)).(*net.TCPConn)
+	defer conn.Close()
+	conn.Write((&rawHello{name: "a.example", versions: []uint16{0x0303}}).record())
+	conn.Write(make([]byte, 100<<10))
+	e.next(0)
+	time.Sleep(20 * time.Millisecond) // a reset, if there is one, is here by now
+	conn.CloseWrite()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "\x15\x03\x03\x00\x02\x02\x46" {
+		t.Errorf("got % x, %v", got, err)
+	}
+}
+
 // TestDefaultSite: a default distribution answers no and unknown names.
 func TestDefaultSite(t *testing.T) {
 	e := newEdge(t, Options{}, testSite(t, "TLSv1.3_2025", []string{"a.example"}, testECDSA()))
