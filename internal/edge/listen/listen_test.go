@@ -267,10 +267,11 @@ func TestPair(t *testing.T) {
 		udp.Close()
 	}
 	// A fixed port is not exchanged for another one.
-	taken, err := UDP(Config{Addr: "127.0.0.1:0"})
+	tcp, taken, err := Pair(Config{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	tcp.Close()
 	defer taken.Close()
 	_, _, err = Pair(Config{Addr: UDPAddrPort(taken).String(), Flag: "--https"})
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "(UDP)") {
