@@ -1,0 +1,105 @@
+package edge
+
+import (
+	"io"
+	"slices"
+	"time"
+
+	"pqfront/internal/cdn"
+	"pqfront/internal/edge/httpcache"
+	"pqfront/internal/edge/respheaders"
+	"pqfront/internal/edge/snapshot"
+	"pqfront/internal/edge/viewerhttp"
+	"pqfront/internal/httpfield"
+)
+
+// exchange is one request on its way through the corridor: the one holder of what is
+// known of it.
+type exchange struct {
+	edge *Edge
+	req  *viewerhttp.Request
+	now  time.Time // when it entered
+	id   string    // x-amz-cf-id
+
+	snap     *snapshot.Snapshot
+	site     *snapshot.Site     // nil until found
+	behavior *snapshot.Behavior // nil until found
+	path     string             // the request's, or that of the default root object
+
+	facts facts              // about the origin
+	began respheaders.Result // the answer's result when it began
+
+	// Kept here so that a hit costs no allocations of its own for them.
+	response viewerhttp.Response
+	sent     viewerhttp.Sent
+	keySpace [256]byte
+}
+
+// facts are what the log says about the origin's side.
+type facts struct {
+	address, tls, group string
+	firstByte           time.Duration
+}
+
+func (e *Edge) newExchange(r *viewerhttp.Request) *exchange {
+	return &exchange{edge: e, req: r, now: e.o.Now(), id: e.ids.Next(), path: r.Path}
+}
+
+// wanted is one object that the corridor is after: the viewer's, or an error page.
+type wanted struct {
+	behavior *snapshot.Behavior
+	method   string
+	path     string
+	query    string
+	hasQuery bool
+	header   httpfield.Fields // the viewer's
+	body     io.Reader
+	length   int64
+	rules    httpcache.Rules
+	cookies  bool // cookies reach the origin
+	// forPage tells that it is the page of a custom error response.
+	forPage *errorPageOf
+}
+
+// errorPageOf is what a custom error page is fetched for.
+type errorPageOf struct {
+	status      int
+	path, query string
+}
+
+func (x *exchange) wanted() *wanted {
+	r := x.req
+	w := &wanted{
+		behavior: x.behavior, method: r.Method, path: x.path, query: r.Query, hasQuery: r.HasQuery,
+		header: r.Header, body: r.Body, length: r.ContentLength,
+	}
+	w.setRules()
+	return w
+}
+
+// setRules takes the caching rules out of the behavior.
+func (w *wanted) setRules() {
+	b := w.behavior
+	w.rules = httpcache.Rules{
+		MinTTL: b.Cache.MinTTL, DefaultTTL: b.Cache.DefaultTTL, MaxTTL: b.Cache.MaxTTL,
+		Options: slices.Contains(b.CachedMethods, "OPTIONS"),
+		S3:      len(b.Origins) > 0 && b.Origins[0].S3 != nil,
+	}
+	w.cookies = takesCookies(b.Cache.Cookies) || b.OriginRequest != nil && takesCookies(b.OriginRequest.Cookies)
+}
+
+func takesCookies(s cdn.Selection) bool { return s.Behavior != "" && s.Behavior != "none" }
+
+// isGet tells that the viewer wants (the head of) an object.
+func (w *wanted) isGet() bool { return w.method == "GET" || w.method == "HEAD" }
+
+// errorMin is the distribution's error caching minimum for status; 10 s unless it says
+// otherwise (CloudFront: Control how long CloudFront caches errors).
+func (x *exchange) errorMin(status int) time.Duration {
+	for i := range x.site.Distribution.ErrorResponses {
+		if r := &x.site.Distribution.ErrorResponses[i]; r.ErrorCode == status {
+			return r.CachingMin
+		}
+	}
+	return 10 * time.Second
+}
