@@ -299,7 +299,7 @@ func (s *Server) decide(a *attempt) tlspolicy.Reason {
 func siteFor(snap *snapshot.Snapshot, name string) (*snapshot.Site, tlspolicy.Reason) {
 	reason := tlspolicy.ReasonNoSNI
 	if name != "" {
-		if site := byServerName(snap, name); site != nil {
+		if site, ok := snap.ByServerName(name); ok {
 			return site, ""
 		}
 		reason = tlspolicy.ReasonUnknownSNI
@@ -334,10 +334,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}
 	return netip.AddrPort{}
-}
-
-// byServerName finds the site with this name, nil when there is none.
-func byServerName(snap *snapshot.Snapshot, name string) *snapshot.Site {
-	site, _ := snap.ByServerName(name)
-	return site
 }
