@@ -24,22 +24,28 @@ type Target struct {
 // (host, content-length, authorization of a signature, custom headers of the origin);
 // see ForwardedHeader, which makes it from a viewer's fields.
 type Request struct {
-	Method        string
-	Path          string // raw, begins with "/"; the origin's own path is prefixed to it
-	Query         string // raw
-	Header        httpfield.Fields
-	Host          string // the viewer's Host where a policy forwards it; "" = the origin's domain name
+	Method string
+	Path   string // raw, begins with "/"; the origin's own path is prefixed to it
+	Query  string // raw
+	Header httpfield.Fields
+	Host   string // the viewer's Host where a policy forwards it; "" = the origin's domain name
+	// Body is read while the request is sent. An origin may answer early: Body is then
+	// read until the Response's Body ends or is closed; a Read under way at that moment
+	// still returns, no further one follows.
 	Body          io.Reader
-	ContentLength int64 // -1 unknown, 0 none
-	ViewerScheme  string
+	ContentLength int64  // -1 unknown, 0 none
+	ViewerScheme  string // "https" or "http"
 }
 
-// Response is what came back. Body is never nil and must be closed.
+// Response is what came back. Body is never nil and must be closed; a Read that fails
+// because of the origin returns an *Error, io.ErrUnexpectedEOF inside when the body
+// was shorter than announced.
 type Response struct {
 	Status int
 	Header httpfield.Fields // names lower-case, hop-by-hop fields removed
 	Body   io.ReadCloser
-	Length int64 // -1 unknown
+	// Length of the body; -1 unknown. After HEAD it is what GET would have had.
+	Length int64
 	Facts  Facts
 }
 
@@ -49,20 +55,22 @@ type Facts struct {
 	TLSVersion string // "" over plain HTTP
 	Group      string // key exchange group name; "" over plain HTTP
 	Reused     bool
-	Attempts   int
-	FirstByte  time.Duration
+	Attempts   int           // tries, the successful one included
+	FirstByte  time.Duration // from the call of Fetch to the first byte of the answer
 }
 
-// Kind says what went wrong with an origin. The values are CloudFront's
-// x-edge-detailed-result-type words (CloudFront: Standard log file fields).
-type Kind string
-
-// Error is a failed exchange with an origin, after all attempts.
+// Error is a failed exchange with an origin, after all attempts. A viewer who went
+// away, or whose own body could not be read, is not an Error: Fetch then returns that
+// cause itself.
 type Error struct {
 	Kind   Kind
 	Status int // what the viewer is answered: 502 or 504
 	Origin string
 	Err    error
+	// Connecting tells that no connection came about. An origin group then fails over
+	// when its list has 503, and for a timeout afterwards when it has 504 (CloudFront:
+	// Optimize high availability with CloudFront origin failover).
+	Connecting bool
 }
 
 // Error implements error.
