@@ -27,6 +27,7 @@ type Engine struct {
 	Now       func() time.Time // nil: time.Now
 
 	h1 h1Pools
+	h2 h2Pools
 }
 
 // BodyError is what Request.Body's Read returns when the viewer's body is broken.

@@ -62,7 +62,7 @@ type ReasonInfo struct {
 // Reasons returns every reason that this package reports, in a fixed order, with
 // one sentence each, for the reference pages and the tests.
 func Reasons() []ReasonInfo {
-	return []ReasonInfo{
+	return append([]ReasonInfo{
 		{ReasonContentLengthAndTE, "The request had both Content-Length and Transfer-Encoding (RFC 9112, Section 6.3)."},
 		{ReasonBadContentLength, "Content-Length was not one plain decimal number, or it was too big to hold."},
 		{ReasonDupContentLength, "Content-Length occurred more than once, even if with the same value."},
@@ -104,7 +104,7 @@ func Reasons() []ReasonInfo {
 		{ReasonBodyTimeout, "A body made no progress within Limits.BodyIdleTimeout."},
 		{ReasonViewerGone, "The viewer went away in the middle of a body."},
 		{ReasonHandlerFailure, "The handler panicked or did not answer (our bug)."},
-	}
+	}, h2Reasons()...)
 }
 
 // Doc returns the sentence that explains r, or "" for an unknown value.

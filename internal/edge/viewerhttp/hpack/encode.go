@@ -48,6 +48,19 @@ func (e *Encoder) SetPeerTableSize(n uint32) {
 	e.table.setMax(n)
 }
 
+// AppendKnown appends the field line if it stands in the dynamic table, and reports
+// whether it did.
+func (e *Encoder) AppendKnown(dst []byte, name, value string) ([]byte, bool) {
+	n, ok := e.find(hashOf(name, value), name, value)
+	if !ok {
+		return dst, false
+	}
+	if e.update {
+		dst = e.appendUpdate(dst)
+	}
+	return AppendInt(dst, 0x80, 7, e.table.index(n)), true
+}
+
 // AppendField appends one field line to a block.
 func (e *Encoder) AppendField(dst []byte, name, value string, how Indexing) []byte {
 	if e.update {
