@@ -83,7 +83,7 @@ var requestFields = [...]field[Record]{
 	{"primary-distribution-id", "Id of the distribution.", func(r *Record) value { return str(r.Distribution) }},
 	{"primary-distribution-dns-name", "The distribution's own domain name.", func(r *Record) value { return str(r.DistributionDomain) }},
 	{"cache-behavior-path-pattern", "Path pattern of the cache behavior that matched.", func(r *Record) value { return str(r.Behavior) }},
-	{"connection-first", "Whether this was the first request of its connection.", func(r *Record) value { return flag(r.First) }},
+	{"connection-first", "Whether this was the first request of its connection.", func(r *Record) value { return truth(r.First) }},
 	{"reason", "Why it was a miss, an error, not stored.", func(r *Record) value { return str(r.Reason) }},
 	{"origin-address", "Address and port of the origin that was asked.", func(r *Record) value { return str(r.OriginAddress) }},
 	{"origin-tls-protocol", "TLS version of the connection to the origin.", func(r *Record) value { return str(r.OriginTLS) }},
@@ -117,8 +117,8 @@ var tlsFields = [...]field[tlspolicy.Handshake]{
 		}
 		return str(h.Scheme.String())
 	}},
-	{"tls-hello-retry", "Whether a HelloRetryRequest was sent.", func(h *tlspolicy.Handshake) value { return flag(h.HRR) }},
-	{"tls-resumed", "Whether a session ticket was accepted.", func(h *tlspolicy.Handshake) value { return flag(h.Resumed) }},
+	{"tls-hello-retry", "Whether a HelloRetryRequest was sent.", func(h *tlspolicy.Handshake) value { return truth(h.HRR) }},
+	{"tls-resumed", "Whether a session ticket was accepted.", func(h *tlspolicy.Handshake) value { return truth(h.Resumed) }},
 	{"tls-alpn", "Application protocol that was agreed.", func(h *tlspolicy.Handshake) value { return str(h.ALPN) }},
 	{"tls-ja3", "JA3 fingerprint of the ClientHello.", func(h *tlspolicy.Handshake) value { return str(h.JA3) }},
 	{"tls-ja4", "JA4 fingerprint of the ClientHello.", func(h *tlspolicy.Handshake) value { return str(h.JA4) }},

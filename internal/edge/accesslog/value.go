@@ -55,7 +55,7 @@ func someSecs(d time.Duration) value {
 	return secs(d)
 }
 
-func flag(b bool) value {
+func truth(b bool) value {
 	if b {
 		return value{kind: yesno, n: 1}
 	}
