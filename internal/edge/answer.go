@@ -186,7 +186,7 @@ func (x *exchange) customError(ctx context.Context, a *answer) *answer {
 			continue
 		}
 		a.drop()
-		w := x.wantedPage(a.status, r.PagePath)
+		w := x.wantedPage(r.PagePath)
 		page := x.obtain(ctx, w)
 		page.from = w.behavior
 		page.result, page.age = a.result, -1
@@ -226,9 +226,8 @@ func closesAfterPage(status int) bool {
 
 // wantedPage is the request for a custom error page: GET, through the first behavior
 // whose pattern matches its path.
-func (x *exchange) wantedPage(status int, path string) *wanted {
-	w := &wanted{behavior: x.site.Match(path), method: "GET", path: path,
-		forPage: &errorPageOf{status: status, path: x.req.Path, query: x.req.Query}}
+func (x *exchange) wantedPage(path string) *wanted {
+	w := &wanted{behavior: x.site.Match(path), method: "GET", path: path}
 	w.header = make(httpfield.Fields, 0, len(x.req.Header))
 	for _, f := range x.req.Header {
 		if !conditional(f.Name) && !strings.HasPrefix(f.Name, "content-") {
@@ -237,4 +236,11 @@ func (x *exchange) wantedPage(status int, path string) *wanted {
 	}
 	w.setRules()
 	return w
+}
+
+// ErrorPage is viewerhttp.Engine's hook: the page of a refusal that the corridor never sees.
+func (e *Edge) ErrorPage(status int, reason viewerhttp.Reason) (httpfield.Fields, []byte) {
+	page := respheaders.Generated{Identity: e.o.Identity, RequestID: e.ids.Next(), Now: e.o.Now()}.
+		Error(respheaders.CauseOf(status), reason.Doc())
+	return page.Header, page.Body
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type Edge struct {
 	o      Options
 	store  *cachestore.Store[*item]
 	ids    *respheaders.RequestIDs
+	via    string          // our name in Via, without the version
 	altSvc string          // the field of sites that serve HTTP/3; "" = none
 	life   context.Context // ends with Close; fills and refreshes run in it
 	stop   context.CancelFunc
@@ -79,6 +81,7 @@ func New(o Options) *Edge {
 	e := &Edge{o: o, store: cachestore.New(cachestore.Options[*item]{
 		Limit: o.CacheBytes, MaxObject: o.CacheObjectBytes, MetaSize: (*item).size,
 	}), ids: respheaders.NewRequestIDs(o.Random)}
+	_, e.via, _ = strings.Cut(o.Identity.Via(), " ")
 	if o.QUICPort != 0 {
 		e.altSvc = `h3=":` + strconv.Itoa(int(o.QUICPort)) + `"; ma=86400`
 	}

@@ -57,14 +57,8 @@ type wanted struct {
 	length   int64
 	rules    httpcache.Rules
 	cookies  bool // cookies reach the origin
-	// forPage tells that it is the page of a custom error response.
-	forPage *errorPageOf
-}
-
-// errorPageOf is what a custom error page is fetched for.
-type errorPageOf struct {
-	status      int
-	path, query string
+	// secret tells that the last fetch carried credentials that are not in the key.
+	secret bool
 }
 
 func (x *exchange) wanted() *wanted {

@@ -51,7 +51,7 @@ func failoverCode(resp *origin.Response, err error) int {
 }
 
 func (x *exchange) fetchFrom(ctx context.Context, w *wanted, header httpfield.Fields, o *snapshot.Origin) (*origin.Response, error) {
-	resp, err := x.edge.o.Origins.Fetch(ctx, origin.Target{Origin: o.Origin, AccessControl: o.AccessControl}, x.forward(w, header, o))
+	resp, err := x.edge.o.Origins.Fetch(ctx, origin.Target{Origin: o.Origin, AccessControl: o.AccessControl}, x.forward(w, header))
 	if err != nil {
 		return nil, err
 	}

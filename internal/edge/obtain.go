@@ -85,9 +85,7 @@ func (x *exchange) key(w *wanted) []byte {
 		Domain: x.site.Distribution.DomainName, Path: w.path, Query: w.query, HasQuery: w.hasQuery,
 		Options: w.method == "OPTIONS", OldViewer: x.oldViewer(), Host: x.req.Authority, Header: w.header,
 	}
-	if addsFields(w.behavior.Cache.Headers) {
-		in.Added = x.addedFields(w)
-	}
+	in.Added = x.addedFields(w)
 	return cachekey.Append(x.keySpace[:0], &in, w.behavior.Cache)
 }
 
@@ -198,7 +196,7 @@ func (x *exchange) lead(ctx context.Context, w *wanted, key []byte, f *fill, old
 
 // renewed is the stored object after a 304.
 func (x *exchange) renewed(w *wanted, old *entry, resp *origin.Response) (*item, bool) {
-	o, ok := old.Meta.Merge(resp.Header, &w.rules, x.secret(w), x.edge.o.Now())
+	o, ok := old.Meta.Merge(resp.Header, &w.rules, w.secret, x.edge.o.Now())
 	return &item{Object: o}, ok
 }
 
@@ -242,7 +240,7 @@ func (x *exchange) keep(ctx context.Context, w *wanted, key []byte, f *fill, old
 	now := x.edge.o.Now()
 	o, why := httpcache.Judge(&httpcache.Response{
 		Status: resp.Status, Header: resp.Header, Length: resp.Length, Method: w.method,
-		Authorization: x.secret(w), ErrorMin: x.errorMin(resp.Status),
+		Authorization: w.secret, ErrorMin: x.errorMin(resp.Status),
 	}, &w.rules, now)
 	it := &item{Object: o}
 	if why == httpcache.Stored && o.FreshFor == 0 && f.Shared() {
