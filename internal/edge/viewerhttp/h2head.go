@@ -223,6 +223,9 @@ func (h *h2Head) finish(c *h2Conn, endStream bool) {
 	if len(h.cookies) > 0 {
 		r.Header[h.cookieAt].Value = strings.Join(h.cookies, "; ")
 	}
+	if h.malformed != "" {
+		return
+	}
 	h.setTarget(c)
 	h.setBody(endStream)
 	if h.expect != "" && !strings.EqualFold(h.expect, "100-continue") {

@@ -320,6 +320,7 @@ func (c *h2Conn) onReset(f h2Frame) error {
 	case c.idle(f.stream) && !c.ignored(f.stream):
 		return h2Broken("RST_STREAM on an idle stream (RFC 9113, Section 6.4)")
 	}
+	c.noteViewerReset(f.stream)
 	return c.spend(h2CostFrame, ReasonH2FrameFlood)
 }
 

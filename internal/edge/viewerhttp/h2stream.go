@@ -234,6 +234,16 @@ func (c *h2Conn) remember(id uint32, how h2How) {
 	c.endedAt = (c.endedAt + 1) % h2Remembered
 }
 
+// noteViewerReset notes that the viewer reset a stream that is over: nothing more of
+// it can be on its way.
+func (c *h2Conn) noteViewerReset(id uint32) {
+	for i := range c.ended {
+		if c.ended[i].id == id {
+			c.ended[i].how = h2ByViewer
+		}
+	}
+}
+
 // howEnded tells what became of a stream that is not open any more.
 func (c *h2Conn) howEnded(id uint32) h2How {
 	for _, e := range c.ended {
