@@ -2,6 +2,8 @@ package cdn
 
 // The managed policies, for References.
 
-func managedCachePolicies() []*CachePolicy                     { return nil }
-func managedOriginRequestPolicies() []*OriginRequestPolicy     { return nil }
-func managedResponseHeadersPolicies() []*ResponseHeadersPolicy { return nil }
+func managedCachePolicies() []*CachePolicy                 { return ManagedCachePolicies() }
+func managedOriginRequestPolicies() []*OriginRequestPolicy { return ManagedOriginRequestPolicies() }
+func managedResponseHeadersPolicies() []*ResponseHeadersPolicy {
+	return ManagedResponseHeadersPolicies()
+}
