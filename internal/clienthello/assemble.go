@@ -69,8 +69,8 @@ func (a *Assembler) advance() ([]byte, error) {
 		if len(rest) == 0 {
 			return nil, nil
 		}
-		if err := a.checkStart(rest); err != nil {
-			return nil, err
+		if rest[0] != typeHandshake {
+			return nil, a.notHandshake(rest)
 		}
 		if len(rest) < recordHeader {
 			return nil, nil
@@ -96,11 +96,9 @@ func (a *Assembler) advance() ([]byte, error) {
 	}
 }
 
-// checkStart judges the first bytes of a record: is this TLS at all?
-func (a *Assembler) checkStart(rest []byte) error {
-	if rest[0] == typeHandshake {
-		return nil
-	}
+// notHandshake says what comes instead of a handshake record, nil when more bytes are
+// needed to tell.
+func (a *Assembler) notHandshake(rest []byte) error {
 	if a.next > 0 {
 		return &Error{tlspolicy.ReasonUnexpectedMessage, fmt.Sprintf("record of type %d within the hello", rest[0])}
 	}

@@ -102,9 +102,10 @@ func check13(o *Offer) Reason {
 	if len(o.Compression) != 1 || o.Compression[0] != 0 {
 		return ReasonCompression // RFC 8446, Section 4.1.2
 	}
-	if o.EarlyData {
-		// Deviation: RFC 8446, Section 4.2.10: a server that does not take early data
-		// should skip it; crypto/tls refuses it. None of our tickets allows any.
+	// Deviation: RFC 8446, Section 4.2.10: a server that does not take early data skips
+	// it; over TCP, crypto/tls refuses it. None of our tickets allows any. Over QUIC it
+	// is another packet, and only wrong without a ticket.
+	if o.EarlyData && (o.Transport == TCP || o.PSKIdentities == 0) {
 		return ReasonEarlyData
 	}
 	// RFC 8446, Section 9.2

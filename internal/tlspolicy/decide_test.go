@@ -270,6 +270,8 @@ func TestDecide(t *testing.T) {
 	check(y2021, onlyRSA, "missing_extension alert 0", quic, func(o *Offer) { o.QUICParameters = false }) // RFC 9001, Section 8.2
 	check(y2021, onlyRSA, "no_application_protocol alert 0", quic, alpn("h2"))                            // RFC 9001, Section 8.1
 	check(y2021, onlyRSA, "no_application_protocol alert 0", quic, alpn())
+	check(y2021, onlyRSA, "unexpected_early_data alert 0", quic, func(o *Offer) { o.EarlyData = true })
+	check(y2021, onlyRSA, `TLSv1.3 1301 11EC 0804 cert0 "h3"`, quic, func(o *Offer) { o.EarlyData, o.PSKIdentities, o.PSKBinders, o.HasPSKModes = true, 1, 1, true })
 }
 
 // anyOffer draws offers from small alphabets, so that intersections are neither
