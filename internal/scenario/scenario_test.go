@@ -1,0 +1,7 @@
+package scenario
+
+import "testing"
+
+func TestScenarios(t *testing.T) {
+	Run(t, "../../test/scenarios", InProcess)
+}
