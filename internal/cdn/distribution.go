@@ -1,6 +1,7 @@
 package cdn
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -193,7 +194,8 @@ func (ps *problems) checkTags(tags map[string]string) {
 	if len(tags) > 50 {
 		ps.add(CodeInvalidTagging, "Tags", "%d tags: use at most 50", len(tags))
 	}
-	for key, value := range tags {
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		value := tags[key]
 		switch n := utf8.RuneCountInString(key); {
 		case n < 1 || n > 128:
 			ps.add(CodeInvalidTagging, "Tags", "the key %q has %d characters: use 1 to 128", key, n)

@@ -30,7 +30,6 @@ func (f *file) document() bool {
 		f.getDistributionConfig(o)
 	case o.holds("CallerReference"), o.holds("DefaultCacheBehavior"), o.holds("Origins"):
 		f.distribution(o, nil, nil)
-		o.end()
 	default:
 		return f.policyDocument(o)
 	}
