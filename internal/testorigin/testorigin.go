@@ -298,11 +298,16 @@ func readRequest(in *bufio.Reader) (*Request, io.Reader, error) {
 		}
 	}
 	lines := strings.Split(strings.TrimSuffix(raw.String(), "\r\n\r\n"), "\r\n")
-	hr, err := http.ReadRequest(bufio.NewReader(io.MultiReader(&raw, in)))
+	first := strings.SplitN(lines[0], " ", 3)
+	if len(first) != 3 {
+		return nil, nil, fmt.Errorf("request line %q", lines[0])
+	}
+	// net/http would refuse targets that we want to see: it gets "/".
+	plain := first[0] + " / " + first[2] + "\r\n" + strings.Join(lines[1:], "\r\n") + "\r\n\r\n"
+	hr, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(plain), in)))
 	if err != nil {
 		return nil, nil, err
 	}
-	first := strings.SplitN(lines[0], " ", 3)
 	r := &Request{Method: first[0], Target: first[1], Proto: hr.Proto, Host: hr.Host, Lines: lines[1:], Header: hr.Header}
 	return r, hr.Body, nil
 }

@@ -196,7 +196,7 @@ func (x *exchange) failure(err error) error {
 		return fmt.Errorf("reading the viewer's request body: %w", x.viewErr)
 	case x.writeErr != nil && x.seen == 0:
 		return fail(name, KindWrite, isTimeout(x.writeErr), x.writeErr)
-	case x.sendErr != nil && x.seen == 0 && x.readErr == nil:
+	case x.sendErr != nil && x.writeErr == nil && x.seen == 0:
 		// The request itself could not be made: the viewer's body did not keep its length.
 		return fmt.Errorf("sending the viewer's request: %w", err)
 	case x.seen == 0:
@@ -288,17 +288,15 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // Write implements net.Conn.
-func (c *conn) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (n int, err error) {
 	if d := c.write.Load(); d > 0 {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(d))); err != nil {
-			return 0, err
-		}
+		err = c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(d)))
 	}
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		if x := c.x.Load(); x != nil {
-			x.sawWriteError(err)
-		}
+	if err == nil {
+		n, err = c.Conn.Write(p)
+	}
+	if x := c.x.Load(); x != nil && err != nil {
+		x.sawWriteError(err)
 	}
 	return n, err
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -141,7 +142,7 @@ func ordered(h http.Header, names []string) httpfield.Fields {
 	out := make(httpfield.Fields, 0, len(h)+8)
 	taken := map[string]int{}
 	for _, name := range names {
-		key := httpfield.Title(name)
+		key := textproto.CanonicalMIMEHeaderKey(name)
 		if n := taken[key]; n < len(h[key]) {
 			out.Add(name, h[key][n])
 			taken[key] = n + 1
