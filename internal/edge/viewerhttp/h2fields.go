@@ -52,7 +52,7 @@ func (c *h2Conn) onBlock(block []byte, size int) error {
 	c.mu.Lock()
 	role, st, err := c.roleOf(id)
 	served := c.served
-	if role == h2NewRequest {
+	if err == nil && role == h2NewRequest {
 		c.maxID = id
 		c.served++
 		c.resets.opened++

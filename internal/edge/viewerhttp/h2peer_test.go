@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"pqfront/internal/httpfield"
@@ -56,6 +57,8 @@ type h2OnlyReader struct{ io.Reader }
 
 func (h2OnlyReader) Close() error { return nil }
 
+var errH2Test = errors.New("test")
+
 // h2PeerSite is the site that the other clients visit: /bytes/N, /stream/N (length
 // known), /endless/N (unknown), /writer/N, /hash (of the request body), /echo.
 func h2PeerSite(ctx context.Context, r *Request) *Response {
@@ -81,7 +84,33 @@ func h2PeerSite(ctx context.Context, r *Request) *Response {
 			*bytes.Reader
 			io.Closer
 		}{bytes.NewReader(h2Blob(n)), io.NopCloser(nil)}, Length: int64(n)}
+	case "short", "shortwriter", "long", "longwriter", "failing":
+		length()
+		more := map[string]int{"short": n - 1, "shortwriter": n - 1, "long": n + 1, "longwriter": n + 1, "failing": n / 2}[kind]
+		var body io.Reader = bytes.NewReader(h2Blob(more))
+		switch kind {
+		case "shortwriter", "longwriter":
+			return &Response{Status: 200, Header: h, Length: int64(n), Stream: struct {
+				*bytes.Reader
+				io.Closer
+			}{body.(*bytes.Reader), io.NopCloser(nil)}}
+		case "failing":
+			body = io.MultiReader(body, iotest.ErrReader(errH2Test))
+		}
+		return &Response{Status: 200, Header: h, Stream: h2OnlyReader{body}, Length: int64(n)}
+	case "wait":
+		<-ctx.Done()
+		return h2Text(503, "")
+	case "fields":
+		var b strings.Builder
+		for _, f := range r.Header {
+			fmt.Fprintf(&b, "%s: %s\n", f.Name, f.Value)
+		}
+		return h2Text(200, b.String())
 	case "hash":
+		if r.Body == nil {
+			r.Body = strings.NewReader("")
+		}
 		sum := sha256.New()
 		n, err := io.Copy(sum, r.Body)
 		if err != nil {

@@ -62,14 +62,7 @@ func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 		c.send(st, r.Bytes, true)
 	}
 	if complaint != "" || f.body && r.Stream != nil {
-		c.mu.Unlock()
-		if complaint != "" {
-			c.e.log().Error("response field dropped or corrected: "+complaint, "path", clip(st.path))
-		}
-		if f.body && r.Stream != nil {
-			err = st.sendStream(r.Stream, f.length)
-		}
-		c.mu.Lock()
+		err = st.outside(r, f, complaint)
 	}
 	sent.BodyBytes = st.sent
 	if st.gone && !st.localDone {
@@ -80,6 +73,20 @@ func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 		c.resetStream(st, h2InternalError)
 	}
 	return sent, err
+}
+
+// outside does what must not be done under c.mu, which is held before and after,
+// even if the Stream panics.
+func (st *h2Stream) outside(r *Response, f h2Framing, complaint string) error {
+	st.c.mu.Unlock()
+	defer st.c.mu.Lock()
+	if complaint != "" {
+		st.c.e.log().Error("response field dropped or corrected: "+complaint, "path", clip(st.path))
+	}
+	if !f.body || r.Stream == nil {
+		return nil
+	}
+	return st.sendStream(r.Stream, f.length)
 }
 
 // sendHead queues the HEADERS frame, with END_STREAM when no content follows. It
@@ -191,6 +198,7 @@ func (c *h2Conn) send(st *h2Stream, p []byte, last bool) {
 // is src's, or tells that it was shorter.
 func (st *h2Stream) sendStream(src io.Reader, left int64) error {
 	w := &h2Writer{st: st, left: left}
+	defer w.unreserve()
 	var err error
 	if wt, ok := src.(io.WriterTo); ok {
 		_, err = wt.WriteTo(w)
@@ -215,6 +223,8 @@ type h2Writer struct {
 	st   *h2Stream
 	left int64 // still allowed; -1: any amount
 	over bool  // more came
+
+	reserved int // of c.held
 }
 
 // Write implements io.Writer for a Stream's WriteTo. It keeps p no longer than it runs.
@@ -224,7 +234,7 @@ func (w *h2Writer) Write(p []byte) (int, error) {
 		w.over = true
 		p = p[:w.left]
 	}
-	if len(p) > 0 && !w.piece(p, 0) {
+	if len(p) > 0 && !w.piece(p) {
 		return 0, errViewer
 	}
 	if w.over {
@@ -233,8 +243,8 @@ func (w *h2Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// piece sends p and gives back what the read of it had reserved.
-func (w *h2Writer) piece(p []byte, reserved int) bool {
+// piece sends p and reports whether more can be sent.
+func (w *h2Writer) piece(p []byte) bool {
 	c := w.st.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,10 +254,6 @@ func (w *h2Writer) piece(p []byte, reserved int) bool {
 	if len(p) > 0 {
 		c.send(w.st, p, w.left == 0)
 	}
-	if c.held >= h2Held && reserved > 0 {
-		defer c.kick()
-	}
-	c.held -= reserved
 	return !w.st.gone || w.st.localDone
 }
 
@@ -272,8 +278,9 @@ func (w *h2Writer) pump(src io.Reader) error {
 		}
 		buf := w.st.c.e.h2.getChunk()
 		m, err := src.Read(buf[:n])
-		ok := w.piece(buf[:m], n)
+		ok := w.piece(buf[:m])
 		w.st.c.e.h2.chunks.Put(buf)
+		w.unreserve()
 		switch {
 		case !ok:
 			return errViewer
@@ -310,8 +317,24 @@ func (w *h2Writer) reserve() int {
 	if w.left > 0 {
 		n = min(n, w.left)
 	}
-	c.held += int(n)
-	return int(n)
+	w.reserved = int(n)
+	c.held += w.reserved
+	return w.reserved
+}
+
+// unreserve gives back what reserve took.
+func (w *h2Writer) unreserve() {
+	if w.reserved == 0 {
+		return
+	}
+	c := w.st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held >= h2Held {
+		defer c.kick()
+	}
+	c.held -= w.reserved
+	w.reserved = 0
 }
 
 // kick wakes the streams that wait in reserve for something of the connection's.

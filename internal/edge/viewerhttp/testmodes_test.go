@@ -32,6 +32,7 @@ func modes() []mode {
 	return []mode{
 		{"h1", startH1},
 		{"h1tls", startH1TLS},
+		{"h2", startH2},
 	}
 }
 
