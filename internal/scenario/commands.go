@@ -108,7 +108,7 @@ func parseViewer(args []string) (*Request, time.Duration, error) {
 	if len(args) < 2 {
 		return nil, 0, errors.New("viewer METHOD URL")
 	}
-	u, err := url.Parse(args[1])
+	u, err := url.Parse(expand(args[1]))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -140,6 +140,19 @@ func parseViewer(args []string) (*Request, time.Duration, error) {
 	}
 	return r, leaves, nil
 }
+
+// expand replaces {N} by N letters.
+func expand(s string) string {
+	return repeat.ReplaceAllStringFunc(s, func(m string) string {
+		n, err := strconv.Atoi(m[1 : len(m)-1])
+		if err != nil {
+			return m
+		}
+		return strings.Repeat("x", n)
+	})
+}
+
+var repeat = regexp.MustCompile(`\{[0-9]+\}`)
 
 // expect status N | header NAME VALUE | absent NAME... | body TEXT | size N | order NAME... | close | keep | broken
 func (w *world) expect(args []string) error {

@@ -165,8 +165,18 @@ func (o *origins) dial(ctx context.Context, network, address string) (net.Conn, 
 		defer originSide.Close()
 		o.serve(name, originSide)
 	})
-	return edgeSide, nil
+	return named{edgeSide, address}, nil
 }
+
+// named is a connection whose other end has the address that was dialed.
+type named struct {
+	net.Conn
+	address string
+}
+
+func (n named) RemoteAddr() net.Addr { return n }
+func (n named) Network() string      { return "tcp" }
+func (n named) String() string       { return n.address }
 
 func (o *origins) close() {
 	o.mu.Lock()

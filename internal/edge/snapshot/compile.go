@@ -217,7 +217,10 @@ func legacyPolicies(b *cdn.Behavior) (*cdn.CachePolicy, *cdn.OriginRequestPolicy
 	cache := &cdn.CachePolicy{
 		Name:   "legacy cache settings",
 		MinTTL: l.MinTTL, DefaultTTL: l.DefaultTTL, MaxTTL: l.MaxTTL,
-		Gzip:    b.Compress, // never Brotli (CloudFront: Serve compressed files)
+		// Whether the viewer takes gzip is always in the key and sent to the origin, but
+		// never Brotli (CloudFront: Request and response behavior for custom origins,
+		// Compression).
+		Gzip:    true,
 		Headers: cdn.Selection{Behavior: "none"}, Cookies: l.Cookies,
 		QueryStrings: cdn.Selection{Behavior: "none"},
 	}
