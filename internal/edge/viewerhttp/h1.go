@@ -103,7 +103,8 @@ func (c *h1Conn) await() error {
 	defer c.setBusy()
 	c.r, c.w = 0, 0
 	c.needBuf()
-	if !c.setIdle(parkAfter, true) {
+	warm := min(parkAfter, c.lim.IdleTimeout)
+	if !c.setIdle(warm, true) {
 		return errStopping
 	}
 	n, err := c.conn.Read(c.buf)
@@ -111,11 +112,11 @@ func (c *h1Conn) await() error {
 		c.w = n
 		return nil
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || warm == c.lim.IdleTimeout {
 		return noEmptyRead(err)
 	}
 	c.releaseBuf()
-	if !c.setIdle(c.lim.IdleTimeout-parkAfter, false) {
+	if !c.setIdle(c.lim.IdleTimeout-warm, false) {
 		return errStopping
 	}
 	n, err = c.conn.Read(c.one[:])
@@ -274,12 +275,16 @@ func (c *h1Conn) makeRoom() {
 // refuse answers a broken request, tells the Observer and ends the connection.
 func (c *h1Conn) refuse(r *Request, reason Reason) {
 	status := reason.status()
-	c.e.reject(Rejection{Conn: c.info, Proto: max(r.Proto, HTTP10), Status: status, Reason: reason,
+	proto := r.Proto
+	if proto == 0 {
+		proto = HTTP11 // what this engine speaks; the viewer did not come to say
+	}
+	c.e.reject(Rejection{Conn: c.info, Proto: proto, Status: status, Reason: reason,
 		Method: r.Method, Authority: r.Authority, Path: r.Path})
 	if status == 0 {
 		return
 	}
-	x := &exchange{c: c, refused: true}
+	x := &exchange{c: c}
 	x.req.Proto, x.req.Method = HTTP11, r.Method
 	if sent, _ := x.Respond(c.e.errorPage(status, reason)); !sent.ViewerGone {
 		c.linger()

@@ -3,12 +3,15 @@ package viewerhttp
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -143,6 +146,11 @@ func TestTimeouts(t *testing.T) {
 			}
 		})
 		k.expectEnd("HTTP/1.1 408 Request Timeout\r\n", lim.HeaderTimeout, ReasonHeaderTimeout)
+	})
+	bubble(t, Limits{IdleTimeout: parkAfter / 2}, answerEmpty, func(k *talk) { // less than parking takes
+		k.say(get11)
+		k.expect(okEmpty)
+		k.expectEnd("", parkAfter/2*5/4, "")
 	})
 	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"
 	bubble(t, Limits{}, readBody, func(k *talk) { // half a body
@@ -372,6 +380,18 @@ func TestViewerGone(t *testing.T) {
 			}
 		}
 	})
+	bubble(t, Limits{}, func(ctx context.Context, _ *Request, w Responder) {
+		// The origin's body ends with the context, before anything could be written.
+		s := &stream{Reader: readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, ctx.Err() })}
+		if sent, err := w.Respond(&Response{Status: 200, Stream: s, Length: 5}); !sent.ViewerGone || err != nil {
+			t.Errorf("stream that waits: %+v, %v", sent, err)
+		}
+	}, func(k *talk) {
+		k.say(get11)
+		time.Sleep(time.Second)
+		k.Close()
+		<-k.ended
+	})
 	bubble(t, Limits{}, func(_ context.Context, r *Request, w Responder) {
 		s := &stream{Reader: readerFunc(func(p []byte) (int, error) { return len(p), nil })}
 		sent, err := w.Respond(&Response{Status: 200, Stream: s, Length: -1})
@@ -448,5 +468,32 @@ func TestErrorPage(t *testing.T) {
 	want := "HTTP/1.1 400 Bad Request\r\nServer: CloudFront\r\nContent-Type: text/html\r\nContent-Length: 12\r\nConnection: close\r\n\r\nmissing-host"
 	if string(b) != want || len(page) != 2 {
 		t.Errorf("got %q\nwant %q; the hook's own list is now %v", b, want, page)
+	}
+}
+
+// TestBrokenUntilClose: HTTP/1.0 has no framing for a body of unknown length, so only
+// a reset (or a missing close_notify) tells the viewer that it is not whole.
+func TestBrokenUntilClose(t *testing.T) {
+	e := &Engine{Handler: handlerFunc(func(_ context.Context, _ *Request, w Responder) {
+		w.Respond(&Response{Status: 200, Length: -1, Stream: &stream{Reader: io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))}})
+	})}
+	serverTLS, clientTLS := testTLS(t, "http/1.1")
+	plain := serveTCP(t, e.ServeH1)
+	secure := serveTCP(t, func(ctx context.Context, conn net.Conn, info *Conn) {
+		serveTLS(ctx, conn, info, serverTLS, e.ServeH1)
+	})
+	for _, dial := range []func() (net.Conn, error){
+		func() (net.Conn, error) { return net.Dial("tcp", plain) },
+		func() (net.Conn, error) { return tls.Dial("tcp", secure, clientTLS) },
+	} {
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, get10)
+		if b, err := io.ReadAll(conn); err == nil {
+			t.Errorf("%T: %q looks whole", conn, b)
+		}
+		conn.Close()
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"pqfront/internal/httpfield"
 )
@@ -171,4 +173,54 @@ func cpuTime(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// BenchmarkH1Idle holds connections that have been served once and wait. It counts
+// heap and stacks of both ends (the client's half is about the size of a tls.Conn), not
+// the kernel's part.
+func BenchmarkH1Idle(b *testing.B) {
+	const conns = 500
+	r := hit(1 << 10)
+	e := &Engine{Handler: handlerFunc(func(_ context.Context, _ *Request, w Responder) { w.Respond(r) })}
+	serverTLS, clientTLS := testTLS(b, "http/1.1")
+	for _, secure := range []bool{false, true} {
+		b.Run(map[bool]string{false: "plain", true: "tls"}[secure], func(b *testing.B) {
+			addr := serveTCP(b, func(ctx context.Context, c net.Conn, info *Conn) {
+				if secure {
+					serveTLS(ctx, c, info, serverTLS, e.ServeH1)
+				} else {
+					e.ServeH1(ctx, c, info)
+				}
+			})
+			open := make([]net.Conn, conns)
+			before := memory()
+			for i := range open {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					b.Fatal(err)
+				}
+				open[i] = c
+				defer c.Close()
+			}
+			for _, c := range open {
+				if secure {
+					c = tls.Client(c, &tls.Config{RootCAs: clientTLS.RootCAs, ServerName: "127.0.0.1"})
+				}
+				io.WriteString(c, benchRequest)
+				skipResponse(b, bufio.NewReader(c))
+			}
+			time.Sleep(2 * parkAfter) // until all are parked; slower ones show in the figure
+			for b.Loop() {
+			}
+			b.ReportMetric(float64(memory()-before)/conns, "B/conn")
+		})
+	}
+}
+
+func memory() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

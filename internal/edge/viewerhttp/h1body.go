@@ -39,7 +39,8 @@ type h1Body struct {
 	until    time.Time // set while settle drains: the end of its patience
 }
 
-// Read implements io.Reader. Errors other than io.EOF are of type *BodyError.
+// Read implements io.Reader. While the request lasts, errors other than io.EOF are
+// of type *BodyError.
 func (b *h1Body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -369,6 +369,7 @@ func (x *exchange) setAuthority(m *messageFields) Reason {
 	}
 	host, ok := normalAuthority(m.host)
 	if !ok {
+		x.req.Authority = m.host // for the report
 		return ReasonBadHost
 	}
 	if x.absolute != "" && x.absolute != host {

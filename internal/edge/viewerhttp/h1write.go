@@ -19,11 +19,11 @@ type exchange struct {
 	req    Request
 	ctx    h1Context
 	body   h1Body
+	out    bodyWriter
 	fields [16]httpfield.Field // room for the Header of most requests
 
 	absolute  string // the authority in an absolute-form target
 	keepAlive bool   // the viewer's wish
-	refused   bool   // answered by the engine itself
 
 	mu        sync.Mutex // guards responded: 100 (Continue) and the answer never mix
 	responded bool
@@ -89,19 +89,24 @@ func (x *exchange) Respond(r *Response) (sent Sent, err error) {
 		r = x.c.e.errorPage(ReasonHandlerFailure.status(), ReasonHandlerFailure)
 	}
 	f := x.framing(r)
-	w := bodyWriter{c: x.c, buf: x.c.e.h1.getWrite(), chunked: f.chunked, left: f.left()}
-	defer func() { x.c.e.h1.putWrite(w.buf) }() // w.buf may have grown or not
+	w := &x.out
+	*w = bodyWriter{c: x.c, buf: x.c.e.h1.getWrite(), chunked: f.chunked, left: f.left()}
+	defer func() {
+		x.c.e.h1.putWrite(w.buf)
+		w.buf = nil
+	}()
 	w.buf = x.appendHead(w.buf, r, f)
 	sent.HeadBytes = int64(len(w.buf))
 	w.front = len(w.buf)
 
-	err = x.sendBody(&w, r, f)
+	err = x.sendBody(w, r, f)
 	sent.BodyBytes, sent.FirstByte = w.content, w.firstByte
-	sent.ViewerGone = w.gone
-	if w.gone {
-		err = nil // what the Stream says then is only an echo
-	}
 	x.broken = err != nil || w.gone
+	// Where the viewer is gone, what the Stream says is only an echo. Before the end of
+	// the request its context ends for no other reason.
+	if sent.ViewerGone = w.gone || err != nil && x.ctx.Err() != nil; sent.ViewerGone {
+		err = nil
+	}
 	x.finished = true
 	return sent, err
 }
