@@ -115,8 +115,9 @@ func check13(o *Offer) Reason {
 	if o.PSKIdentities > 0 && !o.HasPSKModes {
 		return ReasonMissingExtension // RFC 8446, Section 4.2.9
 	}
-	if o.PSKIdentities != o.PSKBinders {
-		return ReasonPSK // RFC 8446, Section 4.2.11
+	// RFC 8446, Section 4.2.11. Without psk_dhe_ke no ticket is looked at.
+	if o.PSKWithDHE && o.PSKIdentities != o.PSKBinders {
+		return ReasonPSK
 	}
 	if o.Transport == QUIC && !o.QUICParameters {
 		return ReasonMissingExtension // RFC 9001, Section 8.2

@@ -189,7 +189,8 @@ func TestDecide(t *testing.T) {
 	check(y2025, onlyRSA, "missing_extension alert 0", noGroups)
 	check(y2025, onlyRSA, "missing_extension alert 0", noShares)
 	check(y2025, onlyRSA, "missing_extension alert 0", func(o *Offer) { o.PSKIdentities, o.PSKBinders = 1, 1 })
-	check(y2025, onlyRSA, "bad_pre_shared_key alert 0", func(o *Offer) { o.PSKIdentities, o.PSKBinders, o.HasPSKModes = 2, 1, true })
+	check(y2025, onlyRSA, "bad_pre_shared_key alert 0", func(o *Offer) { o.PSKIdentities, o.PSKBinders, o.HasPSKModes, o.PSKWithDHE = 2, 1, true, true })
+	check(y2025, onlyRSA, `TLSv1.3 1301 11EC 0804 cert0 "h2"`, func(o *Offer) { o.PSKIdentities, o.PSKBinders, o.HasPSKModes = 2, 1, true })
 	check(y2025, onlyRSA, `TLSv1.3 1301 11EC 0804 cert0 "h2"`, func(o *Offer) { o.PSKIdentities, o.PSKBinders, o.HasPSKModes = 1, 1, true })
 	check(y2025, onlyRSA, "unexpected_extension alert 0", func(o *Offer) { o.QUICParameters = true })
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package viewertls
+
+const raceEnabled = false
