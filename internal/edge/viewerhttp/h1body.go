@@ -158,8 +158,8 @@ func (b *h1Body) toChunk() error {
 		return nil
 	}
 	if b.inChunk {
-		if line, err := b.line(2, ReasonBadChunk); err != nil || len(line) > 0 {
-			return orRefused(err, ReasonBadChunk)
+		if _, err := b.line(len("\r\n"), ReasonBadChunk); err != nil {
+			return err
 		}
 	}
 	line, err := b.line(chunkLineBytes, ReasonBadChunk)
@@ -241,13 +241,6 @@ func (b *h1Body) line(most int, reason Reason) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-func orRefused(err error, reason Reason) error {
-	if err != nil {
-		return err
-	}
-	return bodyRefused(reason)
 }
 
 // willClose reports whether the connection cannot be kept after this body, as far

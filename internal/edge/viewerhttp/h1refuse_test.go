@@ -345,6 +345,7 @@ func TestAccepted(t *testing.T) {
 	accepted("GET / HTTP/1.1\r\n"+host+"Connection: Close\r\n\r\n"+get, "GET a.example /")
 	accepted("GET / HTTP/1.0\r\n"+host+"Expect: nonsense\r\n\r\n", "GET a.example /")
 	accepted("GET /"+strings.Repeat("a", 8191)+" HTTP/1.1\r\n"+host+"\r\n", "GET a.example /"+strings.Repeat("a", 8191))
+	accepted(get+"GET /2 HTTP/1.1\r\n"+host+"X: "+strings.Repeat("a", 10000)+"\r\n\r\n"+get, "GET a.example /", "GET a.example /2", "GET a.example /")
 	accepted("GET / HTTP/1.1\r\n"+host+"X: "+strings.Repeat("a", 32700)+"\r\n\r\n", "GET a.example /")
 }
 
