@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"pqfront/internal/clienthello"
-	"pqfront/internal/edge/snapshot"
 	"pqfront/internal/tlspolicy"
 )
 
@@ -61,9 +60,7 @@ func BenchmarkHandshake(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			ln := must(net.Listen("tcp", "127.0.0.1:0"))
 			defer ln.Close()
-			holder := &snapshot.Holder{}
-			holder.Store(&snapshot.Snapshot{Sites: []*snapshot.Site{testSite(b, "TLSv1.3_2025", []string{"a.example"}, c.cert)}})
-			server := must(New(Options{Snapshots: holder}))
+			server := must(New(Options{Snapshots: compiled(b, "TLSv1.3_2025", "a.example", c.cert)}))
 			bare := &tls.Config{Certificates: []tls.Certificate{*c.cert}, NextProtos: []string{"h2", "http/1.1"}}
 
 			run := func(store tls.ClientSessionCache, handshake func(net.Conn) (*tls.Conn, error)) time.Duration {
@@ -141,10 +138,9 @@ func median(d []time.Duration) time.Duration {
 // BenchmarkDecision: from the bytes on the wire to the configuration of the engine,
 // without and with the fingerprints.
 func BenchmarkDecision(b *testing.B) {
-	site := testSite(b, "TLSv1.3_2025", []string{"a.example"}, testECDSA(), testRSA())
-	snap := &snapshot.Snapshot{Sites: []*snapshot.Site{site}}
-	holder := &snapshot.Holder{}
-	holder.Store(snap)
+	holder := compiled(b, "TLSv1.3_2025", "a.example", testECDSA(), testRSA())
+	snap := holder.Load()
+	site := snap.Sites[0]
 	server := must(New(Options{Snapshots: holder}))
 	msg := (&rawHello{name: "a.example", groups: []uint16{0x11EC, 29, 23, 24}, padding: 1200}).message()
 	b.Run("parse+decide", func(b *testing.B) {
@@ -173,9 +169,7 @@ func BenchmarkDecision(b *testing.B) {
 func BenchmarkIdle(b *testing.B) {
 	ln := must(net.Listen("tcp", "127.0.0.1:0"))
 	defer ln.Close()
-	holder := &snapshot.Holder{}
-	holder.Store(&snapshot.Snapshot{Sites: []*snapshot.Site{testSite(b, "TLSv1.3_2025", []string{"a.example"}, testECDSA())}})
-	server := must(New(Options{Snapshots: holder}))
+	server := must(New(Options{Snapshots: compiled(b, "TLSv1.3_2025", "a.example", testECDSA())}))
 	bare := &tls.Config{Certificates: []tls.Certificate{*testECDSA()}, NextProtos: []string{"h2"}}
 	const n = 500
 	measure := func(handshake func(net.Conn) (*tls.Conn, any)) int {

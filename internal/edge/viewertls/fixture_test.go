@@ -81,6 +81,31 @@ func testSite(tb testing.TB, policy string, names []string, certs ...*tls.Certif
 	}
 }
 
+// compiled is a snapshot made by snapshot.Compile, of one distribution.
+func compiled(tb testing.TB, policy, name string, certs ...*tls.Certificate) *snapshot.Holder {
+	tb.Helper()
+	d := &cdn.Distribution{
+		ID: "E0000000000001", DomainName: "d0000000000001.net", Aliases: []string{name}, Enabled: true, HTTP2: true, HTTP3: true,
+		Origins:         []cdn.Origin{{ID: "o", DomainName: "origin.example", Custom: &cdn.CustomOrigin{}}},
+		DefaultBehavior: cdn.Behavior{PathPattern: "*", TargetOriginID: "o", Legacy: &cdn.LegacyCaching{}},
+		Viewer:          cdn.ViewerCertificate{SecurityPolicy: policy},
+	}
+	var given []tls.Certificate
+	for _, c := range certs {
+		given = append(given, *c)
+	}
+	snap, err := snapshot.Compile(snapshot.Input{
+		State:        cdn.State{Distributions: []*cdn.Distribution{d}},
+		Certificates: func(*cdn.Distribution) []tls.Certificate { return given }, Generation: 1,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	holder := &snapshot.Holder{}
+	holder.Store(snap)
+	return holder
+}
+
 func describe(c *tls.Certificate) tlspolicy.Certificate {
 	switch pub := c.Leaf.PublicKey.(type) {
 	case *rsa.PublicKey:

@@ -261,6 +261,32 @@ func TestDefaultSite(t *testing.T) {
 	}
 }
 
+// TestCompiled: with a snapshot that Compile made, the sessions of one generation
+// resume in the next as long as the distribution's policy is the same.
+func TestCompiled(t *testing.T) {
+	holder := compiled(t, "TLSv1.2_2021", "*.example", testRSA(), testECDSA())
+	e := newEdge(t, Options{})
+	use := func(h *snapshot.Holder) { e.holder.Store(h.Load()) }
+	use(holder)
+	s := newSession(e)
+	f := func(change func(*tls.Config), resumes bool, version tlspolicy.Version) {
+		t.Helper()
+		if facts := s.connect("a.example", change); facts.Resumed != resumes || facts.Version != version || facts.Distribution != "E0000000000001" {
+			t.Errorf("%+v, want resumed %t", facts, resumes)
+		}
+	}
+	f(nil, false, tlspolicy.TLSv1_3)
+	use(compiled(t, "TLSv1.2_2021", "*.example", testECDSA()))
+	f(nil, true, tlspolicy.TLSv1_3)
+	use(compiled(t, "TLSv1.3_2025", "*.example", testECDSA()))
+	f(nil, false, tlspolicy.TLSv1_3)
+	use(compiled(t, "TLSv1.2_2021", "*.example", testECDSA()))
+	s = newSession(e)
+	f(max12, false, tlspolicy.TLSv1_2)
+	use(compiled(t, "TLSv1.3_2025", "*.example", testECDSA()))
+	f(nil, false, tlspolicy.TLSv1_3)
+}
+
 // TestSentinel: a handshake below the policy's highest version is marked as a
 // downgrade (RFC 8446, Section 4.1.3).
 func TestSentinel(t *testing.T) {
