@@ -28,6 +28,7 @@ type Engine struct {
 
 	h1 h1Pools
 	h2 h2Pools
+	h3 h3Pools
 }
 
 // BodyError is what Request.Body's Read returns when the viewer's body is broken.

@@ -104,7 +104,7 @@ func Reasons() []ReasonInfo {
 		{ReasonBodyTimeout, "A body made no progress within Limits.BodyIdleTimeout."},
 		{ReasonViewerGone, "The viewer went away in the middle of a body."},
 		{ReasonHandlerFailure, "The handler panicked or did not answer (our bug)."},
-	}, h2Reasons()...)
+	}, append(h2Reasons(), h3Reasons()...)...)
 }
 
 // Doc returns the sentence that explains r, or "" for an unknown value.
