@@ -132,7 +132,8 @@ func (w *Watcher) report(s Status, snap *snapshot.Snapshot, took time.Duration) 
 		w.o.Logger.Info("configuration applied", "generation", s.Generation, "distributions", len(snap.Sites),
 			"took", took.Round(time.Microsecond), "reason", s.Why)
 	case s.Generation == 0:
-		w.o.Logger.Error("configuration refused, there is none to serve", "reason", s.Why, "problems", problems(s.Err))
+		// Load's caller has the error, and nothing to fall back on.
+		w.o.Logger.Debug("configuration refused, there is none to serve", "reason", s.Why, "problems", problems(s.Err))
 	default:
 		w.o.Logger.Error("configuration refused, the earlier one stays", "serving", s.Generation, "reason", s.Why, "problems", problems(s.Err))
 	}
