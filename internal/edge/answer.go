@@ -148,6 +148,15 @@ func (a *answer) judgeStatus() {
 	}
 }
 
+// newAnswer spares the first answer an allocation of its own.
+func (x *exchange) newAnswer() *answer {
+	if x.answered {
+		return new(answer)
+	}
+	x.answered = true
+	return &x.first
+}
+
 // fromCache is a stored object.
 func (x *exchange) fromCache(it *item, body *cachestore.Body, why httpcache.Reason) *answer {
 	if it.failure != "" {
@@ -155,7 +164,8 @@ func (x *exchange) fromCache(it *item, body *cachestore.Body, why httpcache.Reas
 		a.reason = string(why)
 		return a
 	}
-	a := &answer{status: it.Status, header: it.Header, object: &it.Object, length: it.Length, body: body,
+	a := x.newAnswer()
+	*a = answer{status: it.Status, header: it.Header, object: &it.Object, length: it.Length, body: body,
 		result: respheaders.Hit, age: it.Age(x.now), reason: string(why)}
 	if !it.HeadOnly {
 		a.length = body.Len()

@@ -34,7 +34,8 @@ type Fetcher interface {
 type Options struct {
 	Snapshots *snapshot.Holder
 	Origins   Fetcher
-	// Log takes the record of every request; it must not block. nil: nothing is recorded.
+	// Log takes the record of every request; it must not block and not keep the record.
+	// nil: nothing is recorded.
 	Log    func(*accesslog.Record)
 	Logger *slog.Logger // what operators must know; nil: nothing
 	// Identity is whose words the edge speaks.
@@ -58,6 +59,8 @@ type Edge struct {
 	altSvc string          // the field of sites that serve HTTP/3; "" = none
 	life   context.Context // ends with Close; fills and refreshes run in it
 	stop   context.CancelFunc
+
+	exchanges sync.Pool // of *exchange
 
 	mu     sync.Mutex
 	closed bool
@@ -139,6 +142,7 @@ func (e *Edge) ServeViewer(ctx context.Context, r *viewerhttp.Request, w viewerh
 	a = x.customError(ctx, a)
 	x.respond(ctx, a, w)
 	x.record(ctx, a)
+	x.release()
 }
 
 func (x *exchange) admit() *answer {

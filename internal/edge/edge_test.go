@@ -134,7 +134,7 @@ func (w *responder) Respond(r *viewerhttp.Response) (viewerhttp.Sent, error) {
 
 func TestEveryRequestIsAnsweredAndRecordedOnce(t *testing.T) {
 	var logged []*accesslog.Record
-	e := New(Options{Snapshots: site(t, nil), Identity: testIdentity(t), Log: func(r *accesslog.Record) { logged = append(logged, r) },
+	e := New(Options{Snapshots: site(t, nil), Identity: testIdentity(t), Log: func(r *accesslog.Record) { c := *r; logged = append(logged, &c) },
 		Origins: fakeOrigin(func(_ context.Context, r *origin.Request) (*origin.Response, error) {
 			if r.Path == "/broken" {
 				return nil, errors.New("something that has no row in the table of causes")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pqfront/internal/cdn"
+	"pqfront/internal/edge/accesslog"
 	"pqfront/internal/edge/httpcache"
 	"pqfront/internal/edge/respheaders"
 	"pqfront/internal/edge/snapshot"
@@ -32,6 +33,10 @@ type exchange struct {
 	// Kept here so that a hit costs no allocations of its own for them.
 	response viewerhttp.Response
 	sent     viewerhttp.Sent
+	want     wanted
+	first    answer
+	answered bool // first is taken
+	rec      accesslog.Record
 	keySpace [256]byte
 }
 
@@ -42,7 +47,19 @@ type facts struct {
 }
 
 func (e *Edge) newExchange(r *viewerhttp.Request) *exchange {
-	return &exchange{edge: e, req: r, now: e.o.Now(), id: e.ids.Next(), path: r.Path}
+	x, _ := e.exchanges.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
+	}
+	x.edge, x.req, x.now, x.id, x.path = e, r, e.o.Now(), e.ids.Next(), r.Path
+	return x
+}
+
+// release gives x back; nothing may hold on to it or to what is inside.
+func (x *exchange) release() {
+	e := x.edge
+	*x = exchange{}
+	e.exchanges.Put(x)
 }
 
 // wanted is one object that the corridor is after: the viewer's, or an error page.
@@ -63,7 +80,8 @@ type wanted struct {
 
 func (x *exchange) wanted() *wanted {
 	r := x.req
-	w := &wanted{
+	w := &x.want
+	*w = wanted{
 		behavior: x.behavior, method: r.Method, path: x.path, query: r.Query, hasQuery: r.HasQuery,
 		header: r.Header, body: r.Body, length: r.ContentLength,
 	}

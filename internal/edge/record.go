@@ -12,7 +12,7 @@ import (
 // record writes the access log's record of the request; there is one for every request.
 func (x *exchange) record(ctx context.Context, a *answer) {
 	r, now := x.req, x.edge.o.Now()
-	rec := &accesslog.Record{
+	x.rec = accesslog.Record{
 		Time: now, Location: x.edge.o.Identity.POP(), RequestID: x.id,
 		Scheme: r.Scheme, Proto: r.Proto.String(), Method: r.Method, Host: r.Authority, Path: r.Path, Query: r.Query,
 		Referer: r.Header.Get("referer"), UserAgent: r.Header.Get("user-agent"),
@@ -25,6 +25,7 @@ func (x *exchange) record(ctx context.Context, a *answer) {
 		OriginAddress: x.facts.address, OriginTLS: x.facts.tls, OriginGroup: x.facts.group, OriginFirstByte: x.facts.firstByte,
 		Reason: a.reason,
 	}
+	rec := &x.rec
 	if r.Conn != nil {
 		rec.ViewerIP, rec.ViewerPort, rec.TLS = r.Conn.Viewer.Addr().Unmap().String(), r.Conn.Viewer.Port(), r.Conn.TLS
 	}
@@ -46,7 +47,9 @@ func (x *exchange) record(ctx context.Context, a *answer) {
 	if n, err := strconv.ParseInt(x.response.Header.Get("content-length"), 10, 64); err == nil {
 		rec.ContentLength = n
 	}
-	rec.RangeStart, rec.RangeEnd = rangeOf(x.response.Header.Get("content-range"))
+	if a.status == 206 {
+		rec.RangeStart, rec.RangeEnd = rangeOf(x.response.Header.Get("content-range"))
+	}
 	if a.gone {
 		rec.ResultType, rec.Detailed = string(respheaders.Error), detailClientComm
 		if x.sent.HeadBytes == 0 {

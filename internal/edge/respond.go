@@ -134,14 +134,18 @@ func (x *exchange) altSvc() string {
 	return x.edge.altSvc
 }
 
-// timing is for Server-Timing; the sample is drawn only where a policy may want it.
+// timing is for Server-Timing, measured only where a policy may want it.
 func (x *exchange) timing() respheaders.Timing {
-	t := respheaders.Timing{DNS: -1, Connect: -1, UpstreamFirstByte: -1, DownstreamFirstByte: x.edge.o.Now().Sub(x.start())}
+	p := x.policy()
+	if p == nil || p.ServerTimingSampling < 0 {
+		return respheaders.Timing{}
+	}
+	t := respheaders.Timing{
+		Sample: rand.Float64() * 100, // which requests are sampled is no secret
+		DNS:    -1, Connect: -1, UpstreamFirstByte: -1, DownstreamFirstByte: x.edge.o.Now().Sub(x.start()),
+	}
 	if x.facts.firstByte > 0 {
 		t.UpstreamFirstByte = x.facts.firstByte
-	}
-	if p := x.policy(); p != nil && p.ServerTimingSampling > 0 {
-		t.Sample = rand.Float64() * 100 // which requests are sampled is no secret
 	}
 	return t
 }

@@ -87,7 +87,8 @@ func runOne(t *testing.T, file string, data []byte, m Mode) {
 		Log: func(r *accesslog.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.logs = append(w.logs, r)
+			kept := *r
+			w.logs = append(w.logs, &kept)
 		},
 	})
 	w.transport = m.Open(w.edge)

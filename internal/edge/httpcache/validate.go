@@ -75,8 +75,12 @@ func NotModified(req httpfield.Fields, o *Object) bool {
 	if req.Has("if-none-match") {
 		return etagListed(req.Joined("if-none-match"), o.ETag)
 	}
-	since, ok := parseDate(req.Get("if-modified-since"))
-	if !ok || o.LastModified == "" {
+	v := req.Get("if-modified-since")
+	if v == "" || o.LastModified == "" {
+		return false
+	}
+	since, ok := parseDate(v)
+	if !ok {
 		return false
 	}
 	modified, ok := parseDate(o.LastModified)
