@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -172,6 +173,9 @@ func TestResponseForms(t *testing.T) {
 	form("GET", "HTTP/1.1 404 \r\n\r\n", 404, -1, "")
 	form("GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, 0, "")
 	form("GET", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", 304, 0, "")
+	form("GET", "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/*\r\nContent-Length: 5\r\n\r\nabcde", 206, 5, "abcde")
+	form("GET", "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes x\r\nContent-Length: 5\r\n\r\nabcde", 206, 5, "abcde")
+	form("HEAD", "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n", 206, 5, "")
 	form("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", 200, 77, "")
 	form("GET", "HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", 301, 0, "") // passed on, not followed
 	form("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, 1, "x")
@@ -216,6 +220,7 @@ func TestKinds(t *testing.T) {
 	kind("two lengths", KindInvalidResponse, 502, testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), testorigin.Stall)
 	kind("negative length", KindInvalidResponse, 502, testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), testorigin.Stall)
 	kind("unknown coding", KindInvalidResponse, 502, testorigin.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), testorigin.Stall)
+	kind("range of another length", KindContentRange, 502, testorigin.Send("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/100\r\nContent-Length: 5\r\n\r\nabcde"), testorigin.Stall)
 	kind("zero size", KindZeroSize, 502, testorigin.Send("HTTP/1.1 200 OK\r\n\r\n"), testorigin.Close)
 	kind("short body", KindRead, 502, testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), testorigin.Close)
 	kind("body reset", KindRead, 502, testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), testorigin.Wait(20*time.Millisecond), testorigin.Reset)
@@ -693,4 +698,43 @@ func TestViewerGone(t *testing.T) {
 			time.Sleep(time.Minute) // the dial ends by itself
 		})
 	})
+}
+
+func BenchmarkFetch(b *testing.B) {
+	o := testorigin.Start(b)
+	o.Always(testorigin.Respond(200, strings.Repeat("x", 1024), "Content-Type: text/plain", "ETag: \"e\"")...)
+	c := New(Options{Dial: o.Dial})
+	defer c.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := fetch(c, custom(), get("/")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBody measures the read timeout's price per 32 KiB.
+func BenchmarkBody(b *testing.B) {
+	const size = 64 << 20
+	chunk := strings.Repeat("x", 1<<20)
+	steps := testorigin.Script{testorigin.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size))}
+	for range size >> 20 {
+		steps = append(steps, testorigin.Send(chunk))
+	}
+	o := testorigin.Start(b)
+	o.Always(steps...)
+	c := New(Options{Dial: o.Dial})
+	defer c.Close()
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		res, err := c.Fetch(context.Background(), Target{Origin: custom()}, get("/"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{res.Body}, make([]byte, 32<<10)); err != nil {
+			b.Fatal(err)
+		}
+		res.Body.Close()
+	}
 }

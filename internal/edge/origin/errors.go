@@ -14,14 +14,15 @@ type Kind string
 
 // The kinds.
 const (
-	KindDNS             Kind = "OriginDnsError"             // no address for the name
-	KindConnect         Kind = "OriginConnectError"         // refused, unreachable, TLS failure
-	KindComm            Kind = "OriginCommError"            // timed out connecting or reading; closed without an answer
-	KindRead            Kind = "OriginReadError"            // the answer broke off
-	KindWrite           Kind = "OriginWriteError"           // the request could not be sent
-	KindInvalidResponse Kind = "OriginInvalidResponseError" // not a valid HTTP/1 response
-	KindHeaderTooBig    Kind = "OriginHeaderTooBigError"    // response head over 32,768 bytes
-	KindZeroSize        Kind = "OriginZeroSizeObjectError"  // closed after a head that announced no length
+	KindDNS             Kind = "OriginDnsError"                // no address for the name
+	KindConnect         Kind = "OriginConnectError"            // refused, unreachable, TLS failure
+	KindComm            Kind = "OriginCommError"               // timed out connecting or reading; closed without an answer
+	KindRead            Kind = "OriginReadError"               // the answer broke off
+	KindWrite           Kind = "OriginWriteError"              // the request could not be sent
+	KindInvalidResponse Kind = "OriginInvalidResponseError"    // not a valid HTTP/1 response
+	KindHeaderTooBig    Kind = "OriginHeaderTooBigError"       // response head over 32,768 bytes
+	KindContentRange    Kind = "OriginContentRangeLengthError" // Content-Length is not that of Content-Range
+	KindZeroSize        Kind = "OriginZeroSizeObjectError"     // closed after a head that announced no length
 	// Deviation: CloudFront: Standard logging reference: CloudFront needs no credentials
 	// of its owner and so has no word for their absence.
 	KindCredentials Kind = "OriginCredentialsError"
@@ -42,6 +43,7 @@ var (
 	errStatus               = errors.New("status outside 200 to 599")
 	errVersion              = errors.New("not HTTP/1")
 	errFieldBytes           = errors.New("a field has a name or value with forbidden bytes")
+	errContentRange         = errors.New("Content-Length is not the length that Content-Range names")
 	errZeroSize             = errors.New("connection closed right after a head without a length")
 	errHeaderTooBig         = errors.New("response head larger than 32,768 bytes")
 	errNoAnswer             = errors.New("connection closed before an answer came")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -24,6 +25,10 @@ func (x *exchange) response(res *http.Response, req *http.Request) (*Response, e
 	if err := checkHead(res); err != nil {
 		res.Body.Close()
 		return nil, fail(x.plan.name, KindInvalidResponse, false, err)
+	}
+	if want, ok := rangeLength(res); ok && res.ContentLength >= 0 && want != res.ContentLength {
+		res.Body.Close()
+		return nil, fail(x.plan.name, KindContentRange, false, fmt.Errorf("%w: %q with %d bytes", errContentRange, res.Header.Get("Content-Range"), res.ContentLength))
 	}
 	b := &body{x: x, rc: res.Body}
 	b.r = b.rc
@@ -93,6 +98,20 @@ func token(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// rangeLength returns how many bytes a response with one range must have (RFC 9110,
+// Section 14.4). A Content-Range that cannot be read is left to the cache.
+func rangeLength(res *http.Response) (n int64, ok bool) {
+	if res.StatusCode != http.StatusPartialContent {
+		return 0, false
+	}
+	span, unit := strings.CutPrefix(res.Header.Get("Content-Range"), "bytes ")
+	span, _, slash := strings.Cut(span, "/")
+	first, last, dash := strings.Cut(span, "-")
+	a, errA := strconv.ParseInt(first, 10, 64)
+	z, errZ := strconv.ParseInt(last, 10, 64)
+	return z - a + 1, unit && slash && dash && errA == nil && errZ == nil && 0 <= a && a <= z
 }
 
 // unframed tells a 200 that neither announces a length nor is chunked: only the end of
