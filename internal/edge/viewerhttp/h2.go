@@ -87,8 +87,9 @@ type h2Conn struct {
 
 	clock      *time.Timer
 	clockSlow  bool // it is set to the end of the idle time
-	acked      bool // the viewer acknowledged our SETTINGS
+	begun      bool // the viewer's SETTINGS came
 	opened     time.Time
+	acked      bool // and it acknowledged ours
 	idleSince  time.Time
 	writeSince time.Time // a Write is under way
 	stall      h2Stall   // the connection's window holds ready streams up
@@ -114,11 +115,11 @@ func newH2Conn(ctx context.Context, e *Engine, conn net.Conn, info *Conn) *h2Con
 		dec: hpack.NewDecoder(h2Inspector), enc: hpack.NewEncoder(),
 		streams: make(map[uint32]*h2Stream),
 		sendWin: h2FirstWindow, peerWindow: h2FirstWindow, peerFrame: h2MaxFrame,
-		recvWin: h2ConnRecv,
-		budget:  h2Budget{tokens: h2BudgetMax, at: now},
-		resets:  h2Resets{since: now},
-		lastID:  h2MaxStreamID,
-		opened:  now, idleSince: now,
+		recvWin:    h2ConnRecv,
+		budget:     h2Budget{tokens: h2BudgetMax, at: now},
+		resets:     h2Resets{since: now},
+		lastID:     h2MaxStreamID,
+		idleSince:  now,
 		readReason: ReasonSilent,
 	}
 	c.readBy = now.Add(c.lim.HeaderTimeout)
@@ -126,7 +127,7 @@ func newH2Conn(ctx context.Context, e *Engine, conn net.Conn, info *Conn) *h2Con
 	c.head.emit = c.head.add
 	c.work.L, c.room.L = &c.mu, &c.mu
 	c.tick = time.Second
-	for _, d := range []time.Duration{c.lim.IdleTimeout, c.lim.HeaderTimeout, c.lim.BodyIdleTimeout, c.lim.WriteStallTimeout, c.lim.LingerTimeout} {
+	for _, d := range []time.Duration{c.lim.IdleTimeout, c.lim.HeaderTimeout, c.lim.BodyIdleTimeout, c.lim.WriteStallTimeout, 2 * c.lim.LingerTimeout} {
 		c.tick = min(c.tick, max(d/4, time.Millisecond)) // short limits hold too
 	}
 	c.mu.Lock()

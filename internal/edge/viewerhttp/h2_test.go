@@ -531,6 +531,7 @@ func TestH2Drain(t *testing.T) {
 		p.cancel()
 		p.expect(announced)
 		p.get(3, "/") // was on its way
+		p.settle()
 		p.frame(h2Ping, 1, 0, []byte(h2DrainPing))
 		p.expect("3: 200, 17 bytes; goaway 0 last 3")
 		p.get(5, "/") // too late: not looked at

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -34,10 +35,11 @@ type h2Peer struct {
 	order    []uint32 // the streams of DATA frames as they came
 	updates  map[uint32]int64
 	settings map[uint16]uint32
-	deaf     bool // reads nothing more
+	deaf     bool        // reads nothing more
+	mute     atomic.Bool // does not acknowledge SETTINGS
 	refused  []Rejection
-	served   bool // ServeH2 returned
-	ended    bool // the connection was closed by the server
+	served   atomic.Bool // ServeH2 returned
+	ended    bool        // the connection was closed by the server
 }
 
 // h2Got is what came on one stream.
@@ -56,6 +58,7 @@ func h2Run(t *testing.T, e *Engine, f func(p *h2Peer)) {
 		p := h2Dial(t, e)
 		p.send([]byte(h2Preface))
 		p.frame(h2Settings, 0, 0, nil)
+		p.settle() // SETTINGS are acknowledged: it will not come between frames of f
 		f(p)
 		p.close()
 	})
@@ -80,9 +83,7 @@ func h2Dial(t testing.TB, e *Engine) *h2Peer {
 	}
 	go func() {
 		e.ServeH2(ctx, server, &Conn{ID: 1})
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.served = true
+		p.served.Store(true)
 	}()
 	go p.listen()
 	return p
@@ -96,9 +97,7 @@ func (p *h2Peer) close() {
 	p.begin()
 	synctest.Wait()
 	p.cancel()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.served {
+	if !p.served.Load() {
 		p.t.Error("ServeH2 goes on after its connection was closed")
 	}
 }
@@ -185,7 +184,7 @@ func (p *h2Peer) listen() {
 		f := parseH2Frame(head)
 		payload := make([]byte, f.length)
 		io.ReadFull(p.conn, payload)
-		if f.typ == h2Settings && !f.has(h2FlagAck) {
+		if f.typ == h2Settings && !f.has(h2FlagAck) && !p.mute.Load() {
 			go func() {
 				<-p.begun // SETTINGS come first (RFC 9113, Section 3.4)
 				p.frame(h2Settings, h2FlagAck, 0, nil)

@@ -59,7 +59,7 @@ func (c *h2Conn) sweep(now time.Time) (found []Rejection) {
 		return nil
 	case late(c.readBy):
 		return c.giveUp(h2NoError, c.readReason)
-	case !c.acked && now.Sub(c.opened) > h2SettingsPatience:
+	case c.begun && !c.acked && now.Sub(c.opened) > h2SettingsPatience:
 		return c.giveUp(h2SettingsTimeout, ReasonH2SettingsTimeout)
 	case c.stall.add(c.heldUp(), c.tick, c.sentData, c.lim.WriteStallTimeout):
 		return c.giveUp(h2EnhanceYourCalm, ReasonWriteStall)

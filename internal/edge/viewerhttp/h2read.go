@@ -58,11 +58,9 @@ func (c *h2Conn) readPreface() error {
 		if string(b[:n]) != h2Preface[:n] {
 			return &h2ConnError{h2ProtocolError, ReasonH2BadPreface, "the connection does not begin with the preface (RFC 9113, Section 3.4)"}
 		}
-		if n < len(h2Preface) {
-			c.mu.Lock()
-			c.readReason = ReasonHeaderTimeout // it is not silent any more
-			c.mu.Unlock()
-		}
+		c.mu.Lock()
+		c.readReason = ReasonHeaderTimeout // it is not silent any more
+		c.mu.Unlock()
 	}
 	c.in.r += len(h2Preface)
 	return nil
@@ -194,7 +192,10 @@ func (c *h2Conn) onSettings(f h2Frame, p []byte) error {
 			return err
 		}
 	}
-	c.readBy = time.Time{} // the preface is complete
+	if !c.begun {
+		c.begun, c.opened = true, c.e.now()
+		c.readBy = time.Time{} // the preface is complete
+	}
 	c.queue(appendH2Frame(c.buffer(), 0, h2Settings, h2FlagAck, 0))
 	return nil
 }
