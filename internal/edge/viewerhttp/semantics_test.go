@@ -81,6 +81,22 @@ func (a asker) do(method, path string, body io.Reader, header ...string) (*http.
 	return resp, string(b), err
 }
 
+// breaks reports whether an answer breaks off. Over HTTP/3 a reset may overtake the
+// head, so that the round trip itself fails.
+func (a asker) breaks(path string) bool {
+	req, err := http.NewRequestWithContext(a.t.Context(), "GET", a.base+path, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	resp, err := a.rt.RoundTrip(req)
+	if err != nil {
+		return true
+	}
+	defer resp.Body.Close()
+	_, err = io.ReadAll(resp.Body)
+	return err != nil
+}
+
 func newAsker(t *testing.T, m mode) asker {
 	rt, base := m.start(t, &Engine{Handler: handlerFunc(site)})
 	return asker{t, rt, base}
@@ -106,7 +122,7 @@ func TestBodies(t *testing.T) {
 				}
 			}
 		}
-		if _, _, err := a.do("GET", "/short/50000", nil); err == nil {
+		if !a.breaks("/short/50000") {
 			t.Error("a body that ended early looked whole")
 		}
 	})

@@ -33,6 +33,7 @@ func modes() []mode {
 		{"h1", startH1},
 		{"h1tls", startH1TLS},
 		{"h2", startH2},
+		{"h3", startH3},
 	}
 }
 
