@@ -145,6 +145,15 @@ func TestPattern(t *testing.T) {
 	f("/a*bc*bc", "/abcbc", true)
 	f("/a*bc*bc", "/abc", false) // pieces do not share letters
 	f("/ab*ba", "/aba", false)
+	f("/*ab*ba*", "/aba", false)
+	f("/*ab*ba*", "/abba", true)
+	f("/*a?*?b*", "/aab", false)
+	f("/*a?*?b*", "/aaab", true)
+	long := strings.Repeat("a", 70) + "?" + strings.Repeat("b", 70) // more letters than a word has bits
+	f("/*"+long+"*", "/a"+strings.ReplaceAll(long, "?", "x")+"b", true)
+	f("/*"+long+"*", "/"+strings.Repeat("a", 69)+"x"+strings.Repeat("b", 80), false)
+	f("/*"+long+"*", "/"+strings.Repeat("a", 80)+"x"+strings.Repeat("b", 69), false)
+	f("/*"+long+"*", "/"+strings.Repeat("c", 70)+"x"+strings.Repeat("b", 70), false)
 	f("/a*x?z*c", "/a-xyz-c", true)
 	f("/a*x?z*c", "/a-xyyz-c", false)
 	f("/a*x?z*c", "/a-xxyz-c", true)
@@ -254,11 +263,13 @@ func naive(pattern, s string) bool {
 }
 
 func TestLikeNaive(t *testing.T) {
-	letters := func(set string) *rapid.Generator[string] {
-		return rapid.StringOfN(rapid.SampledFrom([]rune(set)), 0, 14, -1)
+	// Pieces that overlap with themselves and each other, in paths of their letters.
+	join := func(parts ...string) *rapid.Generator[string] {
+		return rapid.Map(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 6), func(s []string) string { return "/" + strings.Join(s, "") })
 	}
+	patterns, paths := join("*", "*a", "*ab", "*ba", "*a?", "*?b", "*aab", "a", "b", "?"), join("a", "b", "ab", "ba", "aa")
 	rapid.Check(t, func(t *rapid.T) {
-		pattern, s := "/"+letters("aab?*").Draw(t, "pattern"), "/"+letters("aab").Draw(t, "path")
+		pattern, s := patterns.Draw(t, "pattern"), paths.Draw(t, "path")
 		p, err := NewPattern(pattern)
 		if err != nil {
 			t.Fatal(err)
