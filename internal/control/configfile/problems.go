@@ -71,11 +71,7 @@ func (f *file) problem(path string, offset int, code, format string, args ...any
 		f.dropped++
 		return
 	}
-	one := Problem{File: f.name, Path: path, Message: fmt.Sprintf(format, args...), Code: code}
-	if offset >= 0 {
-		one.Line, one.Column = position(f.data, offset)
-	}
-	f.problems = append(f.problems, one)
+	f.problems = append(f.problems, Problem{File: f.name, Path: path, Message: fmt.Sprintf(format, args...), Code: code})
 	f.offsets = append(f.offsets, offset)
 }
 
@@ -125,7 +121,11 @@ func (f *file) finish() {
 				Message: fmt.Sprintf("%d more problems are not listed: mend these first", len(order)-n+f.dropped)})
 			break
 		}
-		f.p.problems = append(f.p.problems, f.problems[i])
+		one := f.problems[i]
+		if f.offsets[i] >= 0 {
+			one.Line, one.Column = position(f.data, f.offsets[i])
+		}
+		f.p.problems = append(f.p.problems, one)
 	}
 	f.problems, f.offsets, f.dropped = nil, nil, 0
 	f.root = nil // thousands of files' trees would be too much
