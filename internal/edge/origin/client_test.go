@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,6 +239,23 @@ func wantKind(t *testing.T, err error, kind Kind, status int, connecting bool) {
 	if e.Kind != kind || e.Status != status || e.Connecting != connecting || e.Origin != "origin.test" {
 		t.Errorf("got %s %d connecting=%v (%v), want %s %d %v", e.Kind, e.Status, e.Connecting, e, kind, status, connecting)
 	}
+}
+
+// TestCheckHead: what is dangerous to viewers is refused even if net/http let it pass.
+func TestCheckHead(t *testing.T) {
+	refused := func(name, value string, want error) {
+		t.Helper()
+		res := &http.Response{ProtoMajor: 1, StatusCode: 200, Header: http.Header{name: {value}}}
+		if err := checkHead(res); !errors.Is(err, want) {
+			t.Errorf("%q: %q: %v", name, value, err)
+		}
+	}
+	refused("A", "x\x00", errFieldBytes)
+	refused("A", "x\r\nB: y", errFieldBytes)
+	refused("A", "x\ny", errFieldBytes)
+	refused("A B", "x", errFieldBytes)
+	refused("", "x", errFieldBytes)
+	refused("A", "tab\tand \xe9 pass", nil)
 }
 
 // TestHeadLimit: 32,768 bytes pass, one more does not.
@@ -574,7 +592,11 @@ func TestSlowViewer(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
-		if body, err := io.ReadAll(res.Body); string(body) != "abcd" || err != nil {
+		if _, err := io.ReadFull(res.Body, make([]byte, 2)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if body, err := io.ReadAll(res.Body); string(body) != "cd" || err != nil {
 			t.Errorf("%q, %v", body, err)
 		}
 		res.Body.Close()
