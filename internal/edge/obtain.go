@@ -164,7 +164,9 @@ func (x *exchange) pass(ctx context.Context, w *wanted, why httpcache.Reason) *a
 // lead fetches the object for everybody who waits for the fill, and brings the fill to
 // its end. old is what is stored, unusable as it is; it may be nil.
 func (x *exchange) lead(ctx context.Context, w *wanted, key []byte, f *fill, old *entry) *answer {
-	// The fetch goes on when this viewer leaves: others may wait for it.
+	// The fetch goes on when this viewer leaves: others may wait for it. But the log
+	// wants to know; an engine may watch for it only after somebody has asked.
+	ctx.Done()
 	life := x.edge.life
 	header := unconditional(w.header)
 	validates := old != nil && !old.Meta.solitary && old.Meta.failure == "" && old.Meta.Status < 400 &&

@@ -3,12 +3,14 @@ package edge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 
 	"pqfront/internal/cdn"
 	"pqfront/internal/edge/cachestore"
 	"pqfront/internal/edge/httpcache"
+	"pqfront/internal/edge/origin"
 	"pqfront/internal/edge/respheaders"
 	"pqfront/internal/edge/viewerhttp"
 	"pqfront/internal/httpfield"
@@ -26,14 +28,21 @@ func (x *exchange) respond(ctx context.Context, a *answer, w viewerhttp.Responde
 	} else if a.stream != nil {
 		x.response.Stream, x.response.Bytes = a.stream, nil
 	}
+	early := ctx.Err() != nil
 	var err error
 	x.sent, err = w.Respond(&x.response)
+	if early { // whatever the connection took: nobody was there any more
+		a.gone, x.sent.HeadBytes = true, 0
+	}
 	switch {
-	case x.sent.ViewerGone || ctx.Err() != nil:
+	case x.sent.ViewerGone, ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 		a.gone = true
-	case err != nil:
+	case err != nil: // the body broke off
 		a.reason += "; " + err.Error()
 		a.result, a.detailed = respheaders.Error, detailOriginRead
+		if e, ok := errors.AsType[*origin.Error](err); ok {
+			a.detailed = string(e.Kind)
+		}
 	}
 }
 

@@ -71,9 +71,13 @@ func (w *world) compile() error {
 	if err != nil {
 		return err
 	}
+	cert, err := selfSigned()
+	if err != nil {
+		return err
+	}
 	s, err := snapshot.Compile(snapshot.Input{
 		State: res.State, Generation: 1,
-		Certificates: func(d *cdn.Distribution) []tls.Certificate { return []tls.Certificate{w.certificate()} },
+		Certificates: func(d *cdn.Distribution) []tls.Certificate { return []tls.Certificate{cert} },
 	})
 	if err != nil {
 		return err
@@ -82,20 +86,17 @@ func (w *world) compile() error {
 	return nil
 }
 
-// certificate returns a self-signed certificate for every name under example.org.
-func (w *world) certificate() tls.Certificate {
+// selfSigned returns a certificate for every name under example.org.
+func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		w.fatalf("%v", err)
+		return tls.Certificate{}, err
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
 		DNSNames: []string{"example.org", "*.example.org", "*.cloudfront.net"},
 	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &key.PublicKey, key)
-	if err != nil {
-		w.fatalf("%v", err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }
 
 type object = map[string]any
