@@ -67,7 +67,7 @@ var rooms = map[string]room{
 	"internal/localca":    {ours: []string{"atomicfile"}},
 	"internal/demo":    {},
 	"internal/app":     {ours: []string{anything}, third: []string{"golang.org/x/sync/", "github.com/quic-go/"}},
-	"internal/cli": {ours: []string{"app", "tlspolicy", "cdn", "control/configfile"},
+	"internal/cli": {ours: []string{"app", "tlspolicy", "control/configfile"},
 		third: []string{"github.com/alecthomas/kong"}},
 	"cmd/pqfront": {ours: []string{"cli"}},
 }

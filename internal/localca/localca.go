@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,8 @@ func (ca *CA) RootPath() string { return ca.rootPath }
 // Root is the root certificate.
 func (ca *CA) Root() *x509.Certificate { return ca.root.cert }
 
-// Leaf returns PEM of a chain (leaf, intermediate) and its private key for names,
+// Leaf returns PEM of a chain (leaf, intermediate) and its private key for names (host
+// names, wildcards, IP addresses),
 // issued now or read from the state directory when it was issued for the same names
 // before and still has a third of its life.
 func (ca *CA) Leaf(kind KeyKind, names []string, now time.Time) (chainPEM, keyPEM []byte, err error) {
@@ -146,6 +148,9 @@ func (ca *CA) usable(kind KeyKind, chainPEM []byte, names []string, now time.Tim
 		return false
 	}
 	have := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		have = append(have, ip.String())
+	}
 	slices.Sort(have)
 	return slices.Equal(have, names) && leaf.CheckSignatureFrom(ca.inters[kind].cert) == nil
 }
@@ -159,7 +164,13 @@ func (ca *CA) issue(kind KeyKind, names []string, base string, now time.Time) (c
 	if err != nil {
 		return nil, nil, err
 	}
-	tmpl.DNSNames = names
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+			continue
+		}
+		tmpl.DNSNames = append(tmpl.DNSNames, n)
+	}
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	if kind == RSA2048 {
 		tmpl.KeyUsage |= x509.KeyUsageKeyEncipherment // RSA key transport of the old policies

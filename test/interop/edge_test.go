@@ -251,6 +251,7 @@ func command(t *testing.T, stdin, name string, args ...string) (string, int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second // a client behind a wrapper may outlive it and keep the pipe
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -268,7 +269,7 @@ func command(t *testing.T, stdin, name string, args ...string) (string, int) {
 func (e *edge) curl(path string, args ...string) (string, int) {
 	e.t.Helper()
 	url := "https://" + site + ":" + e.port() + path
-	return peer(e.t, "", append([]string{"curl", "-sS", "-o", "/dev/null", "-v", "--no-progress-meter",
+	return peer(e.t, "", append([]string{"curl", "-sS", "-o", "/dev/null", "-v", "--no-progress-meter", "--max-time", "20",
 		"--cacert", inside(e.t, filepath.Join(e.dir, "ca.pem")),
 		"--resolve", site + ":" + e.port() + ":127.0.0.1", url}, args...)...)
 }

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// door is a small HTTP server for operators: the API's or the console's address. It
+// takes TLS (certificate of the local CA) and plain HTTP on one port: until the API has
+// callers to authenticate, nothing that it says is a secret.
+type door struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+}
+
+// newDoor makes a door on l. config is for the connections that start with a TLS record.
+func newDoor(name string, l net.Listener, handler http.Handler, config *tls.Config, log *slog.Logger) *door {
+	return &door{
+		name:     name,
+		listener: &eitherListener{Listener: l, config: config},
+		server: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       30 * time.Second,
+			WriteTimeout:      30 * time.Second,
+			IdleTimeout:       60 * time.Second,
+			MaxHeaderBytes:    32 << 10,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}
+}
+
+// run serves until ctx ends, then lets requests in flight finish.
+func (d *door) run(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- d.server.Shutdown(grace)
+	})
+	err := d.server.Serve(d.listener)
+	if stop() || !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+// eitherListener gives connections that speak TLS or plain HTTP, as their first byte says.
+type eitherListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+// Accept returns at once; the first byte is awaited by whoever reads the connection.
+func (l *eitherListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &eitherConn{Conn: c, config: l.config}, nil
+}
+
+// eitherConn finds out at its first Read what it speaks. Only net/http's one reader
+// goroutine reads it, and writes come after the first read.
+type eitherConn struct {
+	net.Conn
+	config *tls.Config
+	inner  net.Conn
+}
+
+// recordHandshake is the first byte of a TLS connection: a record of type handshake
+// (RFC 8446, Section 5.1). No HTTP request begins with it.
+const recordHandshake = 22
+
+// Read implements net.Conn.
+func (c *eitherConn) Read(p []byte) (int, error) {
+	if c.inner == nil {
+		r := bufio.NewReaderSize(c.Conn, 512)
+		first, err := r.Peek(1)
+		if err != nil {
+			return 0, err
+		}
+		c.inner = &readAhead{c.Conn, r}
+		if first[0] == recordHandshake {
+			c.inner = tls.Server(c.inner, c.config)
+		}
+	}
+	return c.inner.Read(p)
+}
+
+// Write implements net.Conn.
+func (c *eitherConn) Write(p []byte) (int, error) {
+	if c.inner == nil {
+		return 0, net.ErrClosed // nothing is said before the peer has spoken
+	}
+	return c.inner.Write(p)
+}
+
+// Close implements net.Conn.
+func (c *eitherConn) Close() error {
+	if t, ok := c.inner.(*tls.Conn); ok {
+		return t.Close()
+	}
+	return c.Conn.Close()
+}
+
+// readAhead is a connection of which some bytes were read already.
+type readAhead struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// Read implements net.Conn.
+func (c *readAhead) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// Health is what GET /healthz answers.
+type Health struct {
+	Status     string `json:"status"`               // "ok" or "starting"
+	Generation uint64 `json:"generation"`           // of the snapshot that is served
+	Version    string `json:"version,omitempty"`    // of the process
+	LastError  string `json:"last_error,omitempty"` // of the newest configuration, when it was refused
+}
+
+// apiHandler answers /healthz; health says how the edge is.
+func apiHandler(health func() Health) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		h := health()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if h.Status != "ok" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		json.NewEncoder(w).Encode(h)
+	})
+	return mux
+}
