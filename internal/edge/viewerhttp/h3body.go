@@ -156,13 +156,11 @@ func (b *h3Body) fail(err error) error {
 		reason = stream.reason
 		st.report(0, reason)
 		st.reset(stream.code)
-	case isTimeout(err) && st.c.qc.Context().Err() == nil:
+	case isTimeout(err):
 		reason, status = ReasonBodyTimeout, 408
 		st.report(0, reason)
-	default:
-		if st.c.qc.Context().Err() == nil {
-			st.report(0, reason)
-		}
+	case isStreamEnd(err):
+		st.report(0, reason)
 	}
 	b.err = &BodyError{Status: status, Reason: reason, Err: err}
 	return b.err

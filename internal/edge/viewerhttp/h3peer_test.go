@@ -176,11 +176,10 @@ func (p *h3Peer) ask(b []byte, fin bool) h3Got {
 	return p.answer(str)
 }
 
+// open returns nil when the connection is over.
 func (p *h3Peer) open(b []byte, fin bool) *quic.Stream {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
-	defer cancel()
-	str, err := p.qc.OpenStreamSync(ctx)
+	str, err := p.qc.OpenStreamSync(p.t.Context())
 	if err != nil {
 		return nil
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,7 +132,7 @@ func (st *h3Stream) giveUp(err error) {
 		reason = ReasonHeaderTimeout
 	}
 	st.reset(h3RequestCancelled)
-	if st.c.qc.Context().Err() == nil {
+	if isStreamEnd(err) || isTimeout(err) {
 		st.report(0, reason)
 	}
 }
@@ -284,9 +284,15 @@ func cutOr(err error) error {
 	return err
 }
 
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
+// isTimeout reports whether a deadline of ours has passed; the connection's own idle
+// timeout is another thing.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// isStreamEnd reports whether err tells of the end of one stream, clean or by reset,
+// not of the connection's.
+func isStreamEnd(err error) bool {
+	var reset *quic.StreamError
+	return err == io.EOF || isCut(err) || errors.As(err, &reset)
 }
 
 // h3Context is the context of one request: it ends when the viewer resets the

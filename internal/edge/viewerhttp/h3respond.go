@@ -103,7 +103,7 @@ func (st *h3Stream) endAnswer(sent *Sent, viewer, ours error) error {
 		// The stream is reset already, or the connection over. What the Stream says then
 		// is only an echo.
 		sent.ViewerGone = true
-		if isTimeout(viewer) && st.c.qc.Context().Err() == nil {
+		if isTimeout(viewer) {
 			st.report(0, ReasonWriteStall)
 		}
 		if !st.closed.Swap(true) {

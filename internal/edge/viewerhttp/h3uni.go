@@ -56,19 +56,16 @@ func (c *h3Conn) serveUni(str *quic.ReceiveStream) error {
 	case qpackDecoder:
 		err = c.readQPACKDecoder(in)
 	}
-	return c.criticalEnd(err)
+	return criticalEnd(err)
 }
 
-// criticalEnd judges the end of a stream that must not end. Only an end, clean or by
-// reset, is one; with the connection's own end all streams end.
-func (c *h3Conn) criticalEnd(err error) error {
-	if _, broken := err.(*h3ConnError); broken {
-		return err
+// criticalEnd judges the end of a stream that must not end but with the connection
+// (RFC 9114, Section 6.2.1).
+func criticalEnd(err error) error {
+	if isStreamEnd(err) {
+		return &h3ConnError{h3ClosedCriticalStream, ReasonH3ClosedCritical, "a critical stream was closed"}
 	}
-	if c.qc.Context().Err() != nil {
-		return nil
-	}
-	return &h3ConnError{h3ClosedCriticalStream, ReasonH3ClosedCritical, "a critical stream was closed"}
+	return err
 }
 
 // h3ControlFrameBytes: frames on the control stream are rare and small.
