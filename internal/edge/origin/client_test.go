@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -705,17 +707,17 @@ func TestViewerGone(t *testing.T) {
 	}
 	t.Run("while connecting", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			n := 0
+			var n atomic.Int32
 			c := New(Options{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				n++
+				n.Add(1)
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}})
 			ctx, cancel := context.WithCancelCause(context.Background())
 			time.AfterFunc(3*time.Second, func() { cancel(gone) })
 			_, err := c.Fetch(ctx, Target{Origin: custom()}, get("/"))
-			if !errors.Is(err, gone) || n != 1 {
-				t.Errorf("got %v after %d dials", err, n)
+			if !errors.Is(err, gone) || n.Load() != 1 {
+				t.Errorf("got %v after %d dials", err, n.Load())
 			}
 			time.Sleep(time.Minute) // the dial ends by itself
 		})
@@ -759,4 +761,38 @@ func BenchmarkBody(b *testing.B) {
 		}
 		res.Body.Close()
 	}
+}
+
+// TestConcurrent: many exchanges over few connections, some of them abandoned, never
+// mix up their answers.
+func TestConcurrent(t *testing.T) {
+	o := testorigin.Start(t)
+	o.Always(testorigin.Sendf(func(r *testorigin.Request) string {
+		body := strings.Repeat(r.Target+" ", 3000)
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Target: %s\r\nContent-Length: %d\r\n\r\n%s", r.Target, len(body), body)
+	}))
+	c := client(t, o, func(opt *Options) { opt.MaxConns = 8 })
+	var wg sync.WaitGroup
+	for g := range 32 {
+		wg.Go(func() {
+			for i := range 20 {
+				path := fmt.Sprintf("/%d/%d", g, i)
+				res, err := c.Fetch(context.Background(), Target{Origin: custom()}, get(path))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%5 == 0 {
+					res.Body.Close()
+					continue
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil || string(body) != strings.Repeat(path+" ", 3000) || res.Header.Get("x-target") != path {
+					t.Errorf("%s: %v, %s, %.40q", path, err, res.Header.Get("x-target"), body)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
