@@ -179,7 +179,7 @@ func (g *generator) groupsAndShares(out *generated) {
 		o.HasGroups, o.Groups = true, convert[tlspolicy.Group](list)
 		g.add(out, rawtls.Groups(list...))
 	}
-	if o.SupportedVersions == nil && !g.one(20) || g.one(40) {
+	if o.SupportedVersions == nil && !g.one(5) || g.one(40) {
 		return // clients up to TLS 1.2 have no key shares
 	}
 	shares := g.shares(list)
@@ -329,11 +329,11 @@ func (g *generator) preSharedKey(out *generated) {
 		o.HasPSKModes, o.PSKWithDHE = true, slices.Contains(modes, 1)
 		g.add(out, rawtls.PSKModes(modes...))
 	}
-	if !g.one(12) {
+	if !g.one(6) {
 		return
 	}
 	o.PSKIdentities, o.PSKBinders = 1+g.r.IntN(2), 1
-	if !g.one(8) {
+	if !g.one(4) {
 		o.PSKBinders = o.PSKIdentities
 	}
 	var identities, binders []byte

@@ -29,6 +29,7 @@ import (
 
 var (
 	differentialSeed = flag.Uint64("differential.seed", 20261125, "seed of the generated hellos")
+	differentialN    = flag.Int("differential.n", 20_000, "number of generated hellos over TCP")
 	differentialOnly = flag.Int("differential.only", -1, "run only the hello with this number")
 	// The whole product takes minutes; by default each hello meets a few sites, chosen
 	// so that over all hellos every policy meets every kind of hello many times.
@@ -113,19 +114,19 @@ func (l *lab) predict(g *generated, s *labSite) tlspolicy.Outcome {
 // TestDifferential sends generated hellos to the edge and compares what Decide says
 // with what is on the wire: outcome and alert, byte for byte.
 func TestDifferential(t *testing.T) {
-	n, perHello := 20_000, 2
+	n, perHello := *differentialN, 2
+	if *differentialAll {
+		perHello = len(certificateSets()) * len(tlspolicy.Names())
+	}
 	if testing.Short() || raceEnabled {
-		n = 1_000
+		n = min(n, 1_000)
 	}
 	l := newLab(t)
 	var tally tally
 	eachHello(n, func(i int) {
 		r := rand.New(rand.NewPCG(*differentialSeed, uint64(i)))
 		first := r.IntN(len(l.sites))
-		for k := range len(l.sites) {
-			if k == perHello && !*differentialAll {
-				break
-			}
+		for k := range perHello {
 			// 25 and the number of sites have no common divisor: all are met in turn.
 			site := &l.sites[(first+25*k)%len(l.sites)]
 			profile := tlspolicy.AlertProfile(r.IntN(4) / 3)
@@ -134,6 +135,34 @@ func TestDifferential(t *testing.T) {
 		}
 	})
 	tally.report(t)
+	if n < 20_000 || *differentialOnly >= 0 {
+		return
+	}
+	// What can happen, happened.
+	var must []string
+	for _, p := range tlspolicy.All() {
+		for _, s := range p.Effective().Suites {
+			must = append(must, "suite: "+s.String())
+		}
+		for _, g := range p.Effective().Groups {
+			must = append(must, "group: "+g.String())
+		}
+	}
+	for _, r := range []tlspolicy.Reason{
+		tlspolicy.ReasonVersionTooLow, tlspolicy.ReasonNoCommonVersion, tlspolicy.ReasonInappropriateFallback,
+		tlspolicy.ReasonCompression, tlspolicy.ReasonRenegotiation, tlspolicy.ReasonEarlyData,
+		tlspolicy.ReasonMissingExtension, tlspolicy.ReasonUnexpectedExtension, tlspolicy.ReasonPSK,
+		tlspolicy.ReasonPointFormats, tlspolicy.ReasonKeyShare, tlspolicy.ReasonNoCommonSuite,
+		tlspolicy.ReasonNoCommonGroup, tlspolicy.ReasonNoCommonScheme, tlspolicy.ReasonNoCertificate,
+		tlspolicy.ReasonNoSNI, tlspolicy.ReasonUnknownSNI,
+	} {
+		must = append(must, "refused: "+string(r))
+	}
+	for _, what := range must {
+		if tally.seen[what] == 0 {
+			t.Errorf("no hello led to %s: the generator must become wider", what)
+		}
+	}
 }
 
 // testKeys are the client's key pairs, made once in a process.
