@@ -36,9 +36,14 @@ func TestCurlHTTP3(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("curl --http3-only: exit %d\n%s", code, out)
 	}
-	contains(t, out, "X25519MLKEM768", "< HTTP/3 200", "< x-cache: Miss from cloudfront", "< content-length: 12")
+	contains(t, out, "< HTTP/3 200", "< x-cache: Miss from cloudfront", "< content-length: 12")
 	out, _ = e.curl("/index.html", "--http3-only")
 	contains(t, out, "< x-cache: Hit from cloudfront", "< age: ")
+	// curl does not say what it negotiated over QUIC; the log does.
+	eventually(t, "the log has the HTTP/3 request and its group", func() bool {
+		text, _ := os.ReadFile(filepath.Join(e.dir, "logs", "access.jsonl"))
+		return strings.Contains(string(text), `"HTTP/3.0"`) && strings.Contains(string(text), `"X25519MLKEM768"`)
+	})
 	t.Run("the article's field order over HTTP/3", func(t *testing.T) {
 		expect(t, "02-headers", headerFacts(out), out)
 	})
@@ -104,8 +109,8 @@ func TestResumption(t *testing.T) {
 func TestGnuTLS(t *testing.T) {
 	e := start(t, "TLSv1.2_2021", both...)
 	for _, c := range []struct{ priority, version string }{
-		{"NORMAL", "(TLS1.3)"},
-		{"NORMAL:-VERS-ALL:+VERS-TLS1.2", "(TLS1.2)"},
+		{"NORMAL", "(TLS1.3-X.509)"},
+		{"NORMAL:-VERS-ALL:+VERS-TLS1.2", "(TLS1.2-X.509)"},
 	} {
 		out, code := peer(t, "", "gnutls-cli", "--x509cafile", inside(t, filepath.Join(e.dir, "ca.pem")), "--sni-hostname", site,
 			"--verify-hostname", site, "--priority", c.priority, "--port", e.port(), "127.0.0.1")
@@ -200,17 +205,14 @@ func keyDigests(t *testing.T, dir string) []string {
 // TestRefusals: what a viewer gets who may not connect, byte by byte, and what the log says.
 func TestRefusals(t *testing.T) {
 	e := start(t, "TLSv1.3_2025", both...)
+	// CloudFront's alert here has record version 0, at which OpenSSL stops reading.
 	out, _ := peer(t, "", "openssl", "s_client", "-connect", "127.0.0.1:"+e.port(), "-noservername")
-	if read, _ := traffic(t, out); read != 7 {
-		t.Errorf("without a server name: %d bytes read, want 7", read)
-	}
+	contains(t, out, "wrong version number", "no peer certificate available")
 	out, _ = peer(t, "", "openssl", "s_client", "-connect", "127.0.0.1:"+e.port(), "-servername", "unknown.example")
-	if read, _ := traffic(t, out); read != 7 {
-		t.Errorf("unknown server name: %d bytes read, want 7", read)
-	}
+	contains(t, out, "wrong version number", "no peer certificate available")
 	e.curl("/index.html", "--tls-max", "1.2")
 	e.sClient("-groups", "secp521r1")
-	reasons := regexp.MustCompile(`"reason":"([a-z_]+)"`)
+	reasons := regexp.MustCompile(`"tls-refusal":"([a-z_]+)"`)
 	want := []string{"no_sni", "unknown_sni", "version_too_low", "no_common_group"}
 	eventually(t, "the log of refusals has "+strings.Join(want, ", "), func() bool {
 		text, _ := os.ReadFile(filepath.Join(e.dir, "logs", "refused.jsonl"))

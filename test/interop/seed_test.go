@@ -52,7 +52,7 @@ var opensslFacts = []fact{
 	{regexp.MustCompile(`^(New, \S+, Cipher is .*)$`), "$1"},
 	{regexp.MustCompile(`^(Post-Handshake New Session Ticket arrived):$`), "$1"},
 	{regexp.MustCompile(`^ *(Max Early Data: .*)$`), "$1"},
-	{regexp.MustCompile(`^ *0000 - 01( 3[0-9]| 3[0-9]-){13}.*$`), "ticket: 01, 13 digits"},
+	{regexp.MustCompile(`^ *0000 - 01([ -]3[0-9]){13}.*$`), "ticket: 01, 13 digits"},
 }
 
 func facts(out string, table []fact) string {
