@@ -36,6 +36,7 @@ type exchange struct {
 	want     wanted
 	first    answer
 	answered bool // first is taken
+	slow     bool // more than a hit: somebody else may know of this exchange
 	rec      accesslog.Record
 	keySpace [256]byte
 }
@@ -55,8 +56,12 @@ func (e *Edge) newExchange(r *viewerhttp.Request) *exchange {
 	return x
 }
 
-// release gives x back; nothing may hold on to it or to what is inside.
+// release gives the exchange of a mere hit back for another request. Those that went
+// further are left to the garbage collector: they cost more anyway.
 func (x *exchange) release() {
+	if x.slow {
+		return
+	}
 	e := x.edge
 	*x = exchange{}
 	e.exchanges.Put(x)

@@ -55,6 +55,7 @@ func (x *exchange) obtain(ctx context.Context, w *wanted) *answer {
 		if a := x.useful(w, key, seen); a != nil {
 			return a
 		}
+		x.slow = true
 		alone := seen != nil && seen.Meta.solitary && seen.Meta.State(x.now) == httpcache.Fresh
 		switch {
 		case alone && w.header.Has("range"):
@@ -106,6 +107,7 @@ func (x *exchange) useful(w *wanted, key []byte, e *entry) *answer {
 
 // refresh fetches an object anew while viewers still get the old one.
 func (x *exchange) refresh(w *wanted, key []byte, e *entry) {
+	x.slow = true
 	_, f, lead := x.edge.store.Begin(key, e)
 	if !lead {
 		return
@@ -154,6 +156,7 @@ func (x *exchange) filling(it *item, r *cachestore.Reader) *answer {
 
 // pass goes to the origin and straight back, past the cache.
 func (x *exchange) pass(ctx context.Context, w *wanted, why httpcache.Reason) *answer {
+	x.slow = true
 	resp, err := x.fetch(ctx, w, w.header)
 	if err != nil {
 		return x.failed(ctx, err)
@@ -263,7 +266,8 @@ func (x *exchange) keep(ctx context.Context, w *wanted, key []byte, f *fill, old
 	}
 	r, _ := f.Open(ctx, 0, -1)
 	a := x.filling(it, r)
-	if !x.edge.background(func(life context.Context) { x.edge.fill(life, f, it, resp.Body) }) {
+	e, body := x.edge, resp.Body // not x: its request may be over before the fill is
+	if !e.background(func(life context.Context) { e.fill(life, f, it, body) }) {
 		resp.Body.Close()
 		f.Fail(errClosed)
 	}
