@@ -16,9 +16,10 @@ import (
 // grace by closing it; only then do the contexts of those requests end. It returns
 // when its last Handler has.
 //
-// One goroutine, the caller's, reads. Each request has one for its Handler. While
-// there is something to send, or a request in flight, one more writes: it packs all
-// that is ready into one Write. What they share is guarded by one mutex.
+// One goroutine, the caller's, reads. Each request has one for its Handler. What is
+// ready to be sent is packed into one Write, by the Handler's goroutine when it is
+// the only one, else by a goroutine that lives as long as there is something to
+// write. An idle connection has only the reader. What they share is guarded by one mutex.
 func (e *Engine) ServeH2(ctx context.Context, conn net.Conn, info *Conn) {
 	c := newH2Conn(ctx, e, conn, info)
 	drained := make(chan struct{})
@@ -55,7 +56,10 @@ type h2Conn struct {
 	served   int         // how many it opened
 	handlers int         // goroutines that run handlers
 	answers  int         // streams that have not been answered
-	waiting  []*h2Stream // until one of the handlers returns
+	waiting  []*h2Stream // for one of the handlers
+	parked   int         // handlers that wait for a stream
+	handOver sync.Cond   // for them
+	resting  bool        // nothing is going on
 	ended    []h2Ended   // a ring of the last streams that are over
 	endedAt  int
 	early    []h2Early
@@ -64,9 +68,8 @@ type h2Conn struct {
 	enc        *hpack.Encoder
 	ready      []*h2Stream // with something to send and their own window open
 	turns      uint64
-	writing    bool      // the writer runs
-	work       sync.Cond // for the writer
-	room       sync.Cond // the writer has taken out, or windows or the end came
+	writing    bool      // somebody writes
+	room       sync.Cond // out has been taken, or the end came
 	held       int       // bytes of Streams that are read and not packed
 	sendWin    int64
 	peerWindow int64 // SETTINGS_INITIAL_WINDOW_SIZE
@@ -125,7 +128,7 @@ func newH2Conn(ctx context.Context, e *Engine, conn net.Conn, info *Conn) *h2Con
 	c.readBy = now.Add(c.lim.HeaderTimeout)
 	c.in.c = c
 	c.head.emit = c.head.add
-	c.work.L, c.room.L = &c.mu, &c.mu
+	c.room.L, c.handOver.L = &c.mu, &c.mu
 	c.tick = time.Second
 	for _, d := range []time.Duration{c.lim.IdleTimeout, c.lim.HeaderTimeout, c.lim.BodyIdleTimeout, c.lim.WriteStallTimeout, 2 * c.lim.LingerTimeout} {
 		c.tick = min(c.tick, max(d/4, time.Millisecond)) // short limits hold too
@@ -222,6 +225,7 @@ func (c *h2Conn) abandon() {
 	for _, st := range c.streams {
 		c.drop(st, h2ByConn)
 	}
+	c.rest()
 	c.wake()
 	c.room.Broadcast()
 }

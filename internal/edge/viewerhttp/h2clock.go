@@ -31,7 +31,7 @@ func (c *h2Conn) onTick() {
 
 // quiet reports whether the next thing that can take too long is the idle time.
 func (c *h2Conn) quiet() bool {
-	return len(c.streams) == 0 && c.acked && c.readBy.IsZero() && !c.writing && c.leaving == h2Staying && !c.closing
+	return len(c.streams) == 0 && c.acked && c.readBy.IsZero() && !c.writing && c.parked == 0 && c.leaving == h2Staying && !c.closing
 }
 
 // hurryClock makes the clock tick again after quiet times.
@@ -63,6 +63,10 @@ func (c *h2Conn) sweep(now time.Time) (found []Rejection) {
 		return c.giveUp(h2SettingsTimeout, ReasonH2SettingsTimeout)
 	case c.stall.add(c.heldUp(), c.tick, c.sentData, c.lim.WriteStallTimeout):
 		return c.giveUp(h2EnhanceYourCalm, ReasonWriteStall)
+	case len(c.streams) == 0 && !c.resting && now.Sub(c.idleSince) >= c.tick:
+		c.rest()
+	}
+	switch {
 	case c.leaving == h2Announced && now.Sub(c.goAwayAt) > h2GoAwayPause:
 		c.leave()
 	case len(c.streams) == 0 && now.Sub(c.idleSince) >= c.lim.IdleTimeout:

@@ -79,54 +79,21 @@ func inspectH2Field(name, value string) (mark uint16) {
 type h2Head struct {
 	emit func(hpack.Field) // add, bound once
 
-	h2HeadState
-}
-
-type h2HeadState struct {
-	id       uint32
-	st       *h2Stream // nil: nobody wants the fields
-	trailers bool
-	lim      *Limits
-
-	malformed Reason // the stream is reset with PROTOCOL_ERROR (RFC 9113, Section 8.1.1)
-	refused   Reason // the request is answered with the reason's status
-
-	seen                 uint16 // bits 1 << kind
-	plain                bool   // a field that is no pseudo-header field came
-	size, count          int
-	path, host, length   string
-	scheme, expect       string
-	cookieAt, cookieSize int
-	cookies              []string
-	prio                 h2Prio
-	hasPrio              bool
+	sectionHead
+	id          uint32
+	st          *h2Stream // nil: nobody wants the fields
+	size, count int
 }
 
 // begin prepares for the block of a stream.
 func (h *h2Head) begin(id uint32, st *h2Stream, trailers bool, lim *Limits) {
-	h.h2HeadState = h2HeadState{id: id, st: st, trailers: trailers, lim: lim}
-	if st != nil && !trailers {
-		st.req.Header = httpfield.Fields(st.fields[:0])
+	*h = h2Head{emit: h.emit, id: id, st: st, sectionHead: sectionHead{trailers: trailers, lim: lim}}
+	if st != nil {
+		h.req = &st.req
+		if !trailers {
+			st.req.Header = httpfield.Fields(st.fields[:0])
+		}
 	}
-}
-
-func (h *h2Head) breaks(reason Reason) {
-	if h.malformed == "" {
-		h.malformed = reason
-	}
-}
-
-func (h *h2Head) refuse(reason Reason) {
-	if h.refused == "" {
-		h.refused = reason
-	}
-}
-
-// once reports whether a field that may not be repeated comes for the first time.
-func (h *h2Head) once(kind uint16) bool {
-	first := h.seen&(1<<kind) == 0
-	h.seen |= 1 << kind
-	return first
 }
 
 // add takes one field line.
@@ -137,202 +104,33 @@ func (h *h2Head) add(f hpack.Field) {
 	// RFC 9113, Section 6.5.2: that is how SETTINGS_MAX_HEADER_LIST_SIZE counts.
 	h.size += len(f.Name) + len(f.Value) + 32
 	h.count++
-	kind := f.Mark & 0xff
 	switch {
-	case f.Mark&h2BadName != 0:
-		h.breaks(ReasonBadFieldName)
-	case f.Mark&h2BadValue != 0:
-		h.breaks(ReasonBadFieldValue)
-	case kind == h2HopByHop:
-		h.breaks(ReasonBadConnection)
 	case h.size > h.lim.HeadBytes:
+		h.judge(f.Mark)
 		h.refuse(ReasonHeadTooLarge)
 	case h.count > h.lim.HeaderCount:
+		h.judge(f.Mark)
 		h.refuse(ReasonTooManyFields)
-	case h2Method <= kind && kind <= h2OtherPseudo:
-		h.pseudo(kind, f.Value)
 	default:
-		h.plain = true
-		if !h.trailers {
-			h.field(kind, f)
-		}
+		h.sectionHead.add(f.Name, f.Value, f.Mark)
 	}
-}
-
-// pseudo takes a pseudo-header field (RFC 9113, Section 8.3).
-func (h *h2Head) pseudo(kind uint16, value string) {
-	if h.trailers || h.plain || kind == h2OtherPseudo || !h.once(kind) || value == "" && kind != h2Authority {
-		h.breaks(ReasonPseudoField)
-		return
-	}
-	r := &h.st.req
-	switch kind {
-	case h2Method:
-		r.Method = value
-	case h2Scheme:
-		h.scheme = value
-	case h2Authority:
-		r.Authority = value
-	case h2Path:
-		h.path = value
-		r.Path = value // for reports, until it is taken apart
-	}
-}
-
-func (h *h2Head) field(kind uint16, f hpack.Field) {
-	fields := &h.st.req.Header
-	switch kind {
-	case h2Host:
-		if !h.once(kind) {
-			h.breaks(ReasonDupHost)
-		}
-		h.host = f.Value
-		return
-	case h2Length:
-		if !h.once(kind) {
-			h.breaks(ReasonDupContentLength)
-		}
-		h.length = f.Value
-	case h2Expect:
-		if !h.once(kind) {
-			h.refuse(ReasonBadExpect)
-		}
-		h.expect = f.Value
-	case h2Prioritized:
-		if h.once(kind) {
-			h.prio, h.hasPrio = parsePriority(f.Value)
-		}
-	case h2Cookie:
-		// A cookie may be split for compression; others want it whole (RFC 9113, Section 8.2.3).
-		if !h.once(kind) {
-			if h.cookies == nil {
-				h.cookies = append(h.cookies, (*fields)[h.cookieAt].Value)
-			}
-			h.cookies = append(h.cookies, f.Value)
-			return
-		}
-		h.cookieAt = len(*fields)
-	}
-	*fields = append(*fields, httpfield.Field{Name: f.Name, Value: f.Value})
 }
 
 // finish checks the whole and completes the request. endStream says that no body
 // follows.
 func (h *h2Head) finish(c *h2Conn, endStream bool) {
-	r := &h.st.req
-	if len(h.cookies) > 0 {
-		r.Header[h.cookieAt].Value = strings.Join(h.cookies, "; ")
-	}
-	if h.malformed != "" {
-		return
-	}
-	h.setTarget(c)
-	h.setBody(endStream)
-	if h.expect != "" && !strings.EqualFold(h.expect, "100-continue") {
-		h.refuse(ReasonBadExpect)
-	}
-	h.st.body.owe100 = h.expect != "" && r.Body != nil
-}
-
-// setTarget checks what is asked for (RFC 9113, Section 8.3.1).
-func (h *h2Head) setTarget(c *h2Conn) {
-	r := &h.st.req
-	r.Scheme = "http"
-	if c.info.TLS != nil {
-		r.Scheme = "https"
-	}
-	has := func(kind uint16) bool { return h.seen&(1<<kind) != 0 }
-	if !has(h2Method) && h.refused != ReasonHeadTooLarge {
-		h.breaks(ReasonPseudoField)
-		return
-	}
-	if r.Method == "CONNECT" {
-		// RFC 9113, Section 8.5.
-		if has(h2Scheme) || has(h2Path) || !has(h2Authority) {
-			h.breaks(ReasonPseudoField)
-		}
-		h.refuse(ReasonConnectTarget)
-		return
-	}
-	switch {
-	case h.refused == ReasonHeadTooLarge || h.refused == ReasonTooManyFields:
-		return // some of it was not looked at
-	case !has(h2Scheme) || !has(h2Path):
-		h.breaks(ReasonPseudoField)
-		return
-	case h.path[0] != '/' && h.path != "*":
-		h.breaks(ReasonBadTarget)
-		return
-	}
-	if !validMethod(r.Method) {
-		h.refuse(ReasonBadMethod)
-	}
-	if h.scheme != r.Scheme && !strings.EqualFold(h.scheme, r.Scheme) {
-		h.refuse(ReasonSchemeMismatch)
-	}
-	h.setAuthority(has(h2Host))
-	if len(h.path) > h.lim.URLBytes {
-		h.refuse(ReasonURLTooLong)
-		return
-	}
-	path, query, hasQuery, ok := splitTarget(h.path, r.Method)
-	if !ok {
-		h.refuse(ReasonBadTarget)
-		return
-	}
-	r.Path, r.Query, r.HasQuery = path, query, hasQuery
-}
-
-// setAuthority finds the one host that is asked for. A host field that says
-// otherwise is an attempt to be read in two ways (RFC 9113, Section 8.3.1).
-func (h *h2Head) setAuthority(hasHost bool) {
-	r := &h.st.req
-	if hasHost {
-		switch {
-		case r.Authority == "":
-			r.Authority = h.host
-		case !strings.EqualFold(r.Authority, h.host):
-			h.breaks(ReasonHostMismatch)
-			return
-		}
-	}
-	if r.Authority == "" {
-		h.refuse(ReasonMissingHost)
-		return
-	}
-	authority, ok := normalAuthority(r.Authority)
-	if !ok {
-		h.refuse(ReasonBadHost)
-		return
-	}
-	r.Authority = authority
-}
-
-// setBody decides whether there is a body and how long it is (RFC 9113, Section 8.1.1).
-func (h *h2Head) setBody(endStream bool) {
+	h.sectionHead.finish(c.info.TLS != nil)
 	st := h.st
-	r := &st.req
-	length := int64(-1)
-	if h.seen&(1<<h2Length) != 0 {
-		n, ok := parseContentLength(h.length)
-		switch {
-		case !ok:
-			h.breaks(ReasonBadContentLength)
-			return
-		case endStream && n > 0:
-			h.breaks(ReasonBodyLength)
-			return
-		case n > h.lim.BodyBytes:
-			h.refuse(ReasonBodyTooLarge)
-		}
-		length = n
+	if endStream && h.left > 0 {
+		h.breaks(ReasonBodyLength)
 	}
-	st.body.left = length
-	if endStream || length == 0 {
+	st.body.left = h.left
+	if h.malformed != "" || endStream || h.left == 0 {
 		return
 	}
-	r.ContentLength = length
-	r.Body = &st.body
+	st.req.ContentLength = h.left
+	st.req.Body = &st.body
+	st.body.owe100 = h.owe100
 }
 
 // readFor returns what a report may say of a stream that was not opened.

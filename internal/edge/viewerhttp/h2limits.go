@@ -9,6 +9,9 @@ const (
 	// counts until it returns, whatever became of its stream. 128 is nginx's value;
 	// RFC 9113, Section 6.5.2 asks for no less than 100.
 	h2MaxConcurrent = 128
+	// h2Parked is how many idle goroutines a busy connection keeps for the next requests:
+	// about as many as a page asks for at once.
+	h2Parked = 32
 	// h2StreamRecv and h2ConnRecv bound what is buffered of request bodies: what the
 	// Handler has not read is not acknowledged. 1 MiB carries 20 MB/s at 50 ms.
 	h2StreamRecv = 256 << 10

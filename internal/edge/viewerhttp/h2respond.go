@@ -50,6 +50,7 @@ func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 	st.responded = true
 	st.unanswered()
 	for len(c.out) > h2OutHigh && !st.gone {
+		c.wake()
 		c.room.Wait()
 	}
 	if st.gone {
@@ -58,8 +59,15 @@ func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 	sent.FirstByte = c.e.now()
 	var complaint string
 	sent.HeadBytes, complaint = c.sendHead(st, r, f)
-	if f.body && r.Stream == nil {
+	switch {
+	case !f.body:
+		c.writeNow()
+	case r.Stream == nil:
 		c.send(st, r.Bytes, true)
+	case f.length < 0:
+		// Nobody knows how long the first bytes of an endless answer (an event stream)
+		// will take: its viewer gets the head now.
+		c.writeNow()
 	}
 	if complaint != "" || f.body && r.Stream != nil {
 		err = st.outside(r, f, complaint)
@@ -128,12 +136,12 @@ func (c *h2Conn) sendHead(st *h2Stream, r *Response, f h2Framing) (size int64, c
 		}
 		out = c.enc.AppendField(out, name, value, how)
 	}
-	out = finishH2Head(out, start)
-	c.queue(out)
+	c.out = finishH2Head(out, start) // whoever adds the content writes it, or the next one
+	size = int64(len(c.out) - start)
 	if !f.body {
 		c.endLocal(st)
 	}
-	return int64(len(out) - start), complaint
+	return size, complaint
 }
 
 // finishH2Head sets the length of the HEADERS frame that begins at start, or splits
@@ -184,13 +192,14 @@ func (c *h2Conn) send(st *h2Stream, p []byte, last bool) {
 	// Without others to be fair to, a small piece goes right behind the head.
 	if len(c.ready) == 0 && n <= min(h2MaxFrame, st.sendWin, c.sendWin) && len(c.buffer())+h2HeaderLen+len(p) <= h2OutBytes {
 		c.packData(st, len(p))
-		c.wake()
+		c.writeNow()
 		return
 	}
 	c.makeReady(st)
-	c.wake()
 	for len(st.pending) > 0 && !st.gone {
-		st.writable.Wait()
+		if !c.writeNow() && len(st.pending) > 0 && !st.gone {
+			st.writable.Wait()
+		}
 	}
 }
 
@@ -263,8 +272,9 @@ func (w *h2Writer) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !w.st.gone {
-		c.queue(appendH2Frame(c.buffer(), 0, h2Data, h2FlagEndStream, w.st.id))
+		c.out = appendH2Frame(c.buffer(), 0, h2Data, h2FlagEndStream, w.st.id)
 		c.endLocal(w.st)
+		c.writeNow()
 	}
 }
 

@@ -72,9 +72,14 @@ func (c *h2Conn) open(st *h2Stream) {
 	if c.served >= c.lim.RequestsPerConn {
 		c.announce()
 	}
-	if c.handlers == h2MaxConcurrent {
+	c.resting = false
+	if c.parked > 0 || c.handlers == h2MaxConcurrent {
 		st.queued = true
 		c.waiting = append(c.waiting, st)
+		if c.parked > 0 {
+			c.parked--
+			c.handOver.Signal()
+		}
 		return
 	}
 	c.handlers++
@@ -82,8 +87,7 @@ func (c *h2Conn) open(st *h2Stream) {
 	go c.handle(st)
 }
 
-// handle runs the Handler for st, and then for streams that had to wait because
-// handlers of streams that are over still ran.
+// handle runs the Handler for st, and then for the streams that wait.
 func (c *h2Conn) handle(st *h2Stream) {
 	defer c.wg.Done()
 	for st != nil {
@@ -94,7 +98,13 @@ func (c *h2Conn) handle(st *h2Stream) {
 	}
 }
 
+// nextWaiting returns the next stream for a handler's goroutine. A few of them stay
+// for a moment when there is none: they have grown their stack already.
 func (c *h2Conn) nextWaiting() *h2Stream {
+	if len(c.waiting) == 0 && c.parked < h2Parked && !c.resting && !c.closing {
+		c.parked++
+		c.handOver.Wait() // whoever wakes us takes us out of c.parked
+	}
 	if len(c.waiting) == 0 {
 		c.handlers--
 		return nil
@@ -103,6 +113,13 @@ func (c *h2Conn) nextWaiting() *h2Stream {
 	c.waiting = slices.Delete(c.waiting, 0, 1)
 	st.queued = false
 	return st
+}
+
+// rest lets the goroutines go that have nothing to do.
+func (c *h2Conn) rest() {
+	c.resting = true
+	c.parked = 0
+	c.handOver.Broadcast()
 }
 
 // serve answers one request.
@@ -220,9 +237,6 @@ func (c *h2Conn) forget(st *h2Stream, how h2How) {
 	}
 	c.idleSince = c.e.now()
 	c.closeIfDone()
-	if c.writing {
-		c.work.Signal() // the writer may end
-	}
 }
 
 func (c *h2Conn) remember(id uint32, how h2How) {

@@ -14,6 +14,7 @@ func (c *h2Conn) buffer() []byte {
 	return c.out
 }
 
+// queue takes what buffer returned, with more frames, and sees to their writing.
 func (c *h2Conn) queue(out []byte) {
 	c.out = out
 	c.wake()
@@ -25,32 +26,37 @@ func (c *h2Conn) hasWork() bool {
 
 // wake makes sure that somebody writes what there is.
 func (c *h2Conn) wake() {
-	switch {
-	case c.writing:
-		c.work.Signal()
-	case !c.broken && c.hasWork():
+	if !c.writing && !c.broken && c.hasWork() {
 		c.writing = true
 		c.wg.Add(1) // not after end: broken is set then
 		go c.write()
 	}
 }
 
-// write is the writer's goroutine. It stays while streams are open.
+// writeNow writes what there is, from a handler's goroutine, when that saves waking
+// another one. It reports false when somebody else does it.
+func (c *h2Conn) writeNow() bool {
+	// Answers of requests that came together are to leave together: see write.
+	if c.writing || c.broken || c.closing || c.answers > 0 || !c.hasWork() {
+		c.wake()
+		return false
+	}
+	c.writing = true
+	c.pack()
+	c.flush()
+	c.writing = false
+	c.wake()
+	return true
+}
+
+// write is the writer's goroutine. It stays while there is work.
 func (c *h2Conn) write() {
 	defer c.wg.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer func() { c.writing = false }()
-	for {
-		for !c.broken && !c.hasWork() && len(c.streams) > 0 {
-			c.work.Wait()
-		}
-		if c.broken || !c.hasWork() {
-			return
-		}
+	for !c.broken && c.hasWork() {
 		if c.answers > 0 {
-			// Answers of requests that came together leave together: the handlers that can
-			// run now get to run first.
+			// The handlers that can run now get to run first.
 			c.mu.Unlock()
 			runtime.Gosched()
 			c.mu.Lock()
@@ -60,9 +66,9 @@ func (c *h2Conn) write() {
 			c.flush()
 		} else if c.closing {
 			c.lastWord()
-			return
 		}
 	}
+	c.writing = false
 }
 
 // flush writes out. Meanwhile others fill the next one.
