@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 )
@@ -94,17 +95,7 @@ func TestAgainstEngine(t *testing.T) {
 					h.Extensions = append(h.Extensions, KeyShares(key.Share()))
 				}
 			}
-			client, server := Pipe()
-			deadline := time.Now().Add(30 * time.Second)
-			client.SetDeadline(deadline)
-			server.SetDeadline(deadline)
-			done := make(chan error, 1)
-			go func() {
-				conn := tls.Server(server, config)
-				err := conn.Handshake()
-				conn.Close()
-				done <- err
-			}()
+			client, done := serve(config)
 			c := &Client{Hello: h, Keys: func(uint16) (*KeyPair, error) { return key, nil }}
 			r, err := c.Handshake(Over(client))
 			client.Close()
@@ -121,15 +112,8 @@ func TestAgainstEngine(t *testing.T) {
 			if r.Alert != nil || r.Version != version || r.Suite != suite || r.Group != wantGroup || r.HRR != retry || r.ALPN != "h2" {
 				t.Errorf("got %+v", r)
 			}
-			wantMarker := uint16(0)
-			switch {
-			case version == VersionTLS12:
-				wantMarker = VersionTLS12
-			case version < VersionTLS12:
-				wantMarker = VersionTLS11
-			}
-			if r.Sentinel != wantMarker {
-				t.Errorf("downgrade marker %#04x, want %#04x", r.Sentinel, wantMarker)
+			if want := marker(version); r.Sentinel != want {
+				t.Errorf("downgrade marker %#04x, want %#04x", r.Sentinel, want)
 			}
 			if (version == VersionTLS13) != (r.Tickets == 1) && len(ext) == 0 {
 				t.Errorf("%d tickets", r.Tickets)
@@ -154,6 +138,33 @@ func TestAgainstEngine(t *testing.T) {
 	}
 	check(VersionTLS12, 0xC02F, P521, false, Extension{ExtExtendedMaster, nil}, Extension{ExtSessionTicket, nil})
 	check(VersionTLS10, 0x002F, P256, false, Extension{ExtExtendedMaster, nil})
+}
+
+// serve runs the engine at the other end of a connection.
+func serve(config *tls.Config) (client net.Conn, done chan error) {
+	client, server := Pipe()
+	deadline := time.Now().Add(30 * time.Second)
+	client.SetDeadline(deadline)
+	server.SetDeadline(deadline)
+	done = make(chan error, 1)
+	go func() {
+		conn := tls.Server(server, config)
+		err := conn.Handshake()
+		conn.Close()
+		done <- err
+	}()
+	return client, done
+}
+
+// marker is the downgrade marker of a server that could do TLS 1.3.
+func marker(version uint16) uint16 {
+	switch {
+	case version == VersionTLS13:
+		return 0
+	case version == VersionTLS12:
+		return VersionTLS12
+	}
+	return VersionTLS11
 }
 
 // TestRefusal: the alert comes back as its bytes.
