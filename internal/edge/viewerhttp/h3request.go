@@ -189,6 +189,9 @@ func (st *h3Stream) readHead() (refused Reason, err error) {
 	}
 	head.finish(c.info.TLS != nil)
 	st.method, st.authority, st.path = r.Method, r.Authority, r.Path
+	if head.emptyAuthority {
+		head.breaks(ReasonPseudoField) // RFC 9114, Section 4.3.1; HTTP/2 has no such rule
+	}
 	switch {
 	case head.malformed != "":
 		return "", &h3StreamError{h3MessageError, head.malformed}
@@ -229,7 +232,7 @@ func (st *h3Stream) decode(length int, head *sectionHead) error {
 		return &h3ConnError{qpackDecompressFailed, ReasonH3Compression, err.Error()}
 	}
 	for i := range fields {
-		head.add(fields[i].Name, fields[i].Value)
+		head.add(fields[i].Name, fields[i].Value, inspectH2Field(fields[i].Name, fields[i].Value))
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestH3Malformed(t *testing.T) {
 	f(head(":method: GET", ":scheme: https", ":authority: a", ":path: relative"), ReasonBadTarget)
 	f(head(":method: GET", ":scheme: https", ":authority: a", ":path: /a b"), ReasonBadTarget)
 	f(head(":method: GET", ":scheme: https", ":path: /"), ReasonMissingHost)
-	f(head(":method: GET", ":scheme: https", ":authority: ", "host: a", ":path: /"), ReasonPseudoField)
+	f(head(":method: GET", ":scheme: https", ":authority: ", ":path: /", "host: a"), ReasonPseudoField)
 	f(get3("host: elsewhere.example"), ReasonHostMismatch)
 	f(get3("host: example.org", "host: example.org"), ReasonDupHost)
 	f(head(":method: GET", ":scheme: https", ":authority: user@a", ":path: /"), ReasonBadHost)

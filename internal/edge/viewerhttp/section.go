@@ -6,20 +6,22 @@ import (
 	"pqfront/internal/httpfield"
 )
 
-// sectionHead makes a request of one field section of HTTP/3 (RFC 9114, Section 4).
-// Broken rules do not stop it: malformed and refused hold the first of each kind.
+// sectionHead makes a request of one field section. HTTP/2 and HTTP/3 have the same
+// rules (RFC 9113, Sections 8.1 to 8.3; RFC 9114, Sections 4.1 to 4.3). Broken ones do
+// not stop it: malformed and refused hold the first of each kind.
 type sectionHead struct {
-	req      *Request // nil: a trailer section, whose fields nobody wants
+	req      *Request // not needed for trailers, whose fields nobody wants
 	trailers bool
 	lim      *Limits
 
-	malformed Reason // the stream is reset with H3_MESSAGE_ERROR (RFC 9114, Section 4.1.2)
+	malformed Reason // the stream is reset (RFC 9113, Section 8.1.1; RFC 9114, Section 4.1.2)
 	refused   Reason // the request is answered with the reason's status
 
 	seen               uint16 // bits 1 << kind
 	plain              bool   // a field that is no pseudo-header field came
 	path, host, length string
 	scheme, expect     string
+	emptyAuthority     bool
 	cookieAt           int
 	cookies            []string
 	prio               h2Prio
@@ -50,18 +52,26 @@ func (h *sectionHead) once(kind uint16) bool {
 
 func (h *sectionHead) has(kind uint16) bool { return h.seen&(1<<kind) != 0 }
 
-// add takes one field line. The rules for single fields are HTTP/2's (RFC 9114,
-// Sections 4.2 and 4.3).
-func (h *sectionHead) add(name, value string) {
-	mark := inspectH2Field(name, value)
-	kind := mark & 0xff
+// judge says what is wrong with a field by its mark from inspectH2Field.
+func (h *sectionHead) judge(mark uint16) (good bool) {
 	switch {
 	case mark&h2BadName != 0:
 		h.breaks(ReasonBadFieldName)
 	case mark&h2BadValue != 0:
 		h.breaks(ReasonBadFieldValue)
-	case kind == h2HopByHop:
+	case mark&0xff == h2HopByHop:
 		h.breaks(ReasonBadConnection)
+	default:
+		return true
+	}
+	return false
+}
+
+// add takes one field line with its mark.
+func (h *sectionHead) add(name, value string, mark uint16) {
+	kind := mark & 0xff
+	switch {
+	case !h.judge(mark):
 	case h2Method <= kind && kind <= h2OtherPseudo:
 		h.pseudo(kind, value)
 	default:
@@ -72,7 +82,7 @@ func (h *sectionHead) add(name, value string) {
 	}
 }
 
-// pseudo takes a pseudo-header field (RFC 9114, Section 4.3).
+// pseudo takes a pseudo-header field (RFC 9113, Section 8.3; RFC 9114, Section 4.3).
 func (h *sectionHead) pseudo(kind uint16, value string) {
 	if h.trailers || h.plain || kind == h2OtherPseudo || !h.once(kind) || value == "" && kind != h2Authority {
 		h.breaks(ReasonPseudoField)
@@ -85,6 +95,7 @@ func (h *sectionHead) pseudo(kind uint16, value string) {
 		h.scheme = value
 	case h2Authority:
 		h.req.Authority = value
+		h.emptyAuthority = value == ""
 	case h2Path:
 		h.path = value
 		h.req.Path = value // for reports, until it is taken apart
@@ -115,7 +126,8 @@ func (h *sectionHead) field(kind uint16, name, value string) {
 			h.prio, h.hasPrio = parsePriority(value)
 		}
 	case h2Cookie:
-		// A cookie may be split for compression; others want it whole (RFC 9114, Section 4.2.1).
+		// A cookie may be split for compression; others want it whole (RFC
+		// 9113, Section 8.2.3; RFC 9114, Section 4.2.1).
 		if !h.once(kind) {
 			if h.cookies == nil {
 				h.cookies = append(h.cookies, (*fields)[h.cookieAt].Value)
@@ -161,7 +173,7 @@ func (h *sectionHead) finish(secure bool) {
 	h.owe100 = h.expect != ""
 }
 
-// setTarget checks what is asked for (RFC 9114, Section 4.3.1).
+// setTarget checks what is asked for (RFC 9113, Section 8.3.1; RFC 9114, Section 4.3.1).
 func (h *sectionHead) setTarget() {
 	r := h.req
 	cut := h.refused == ReasonHeadTooLarge || h.refused == ReasonTooManyFields
@@ -170,7 +182,7 @@ func (h *sectionHead) setTarget() {
 		return
 	}
 	if r.Method == "CONNECT" {
-		// RFC 9114, Section 4.4.
+		// RFC 9113, Section 8.5; RFC 9114, Section 4.4.
 		if h.has(h2Scheme) || h.has(h2Path) || !h.has(h2Authority) {
 			h.breaks(ReasonPseudoField)
 		}
@@ -207,12 +219,13 @@ func (h *sectionHead) setTarget() {
 }
 
 // setAuthority finds the one host that is asked for. A host field that says
-// otherwise is an attempt to be read in two ways (RFC 9114, Section 4.3.1).
+// otherwise is an attempt to be read in two ways (RFC 9113, Section 8.3.1; RFC 9114,
+// Section 4.3.1).
 func (h *sectionHead) setAuthority() {
 	r := h.req
 	if h.has(h2Host) {
 		switch {
-		case r.Authority == "" && !h.has(h2Authority):
+		case r.Authority == "":
 			r.Authority = h.host
 		case !strings.EqualFold(r.Authority, h.host):
 			h.breaks(ReasonHostMismatch)
