@@ -125,7 +125,7 @@ func TestH2Floods(t *testing.T) {
 func TestH2NoFlood(t *testing.T) {
 	h2Run(t, &Engine{}, func(p *h2Peer) {
 		id := uint32(1)
-		for i := range 3000 {
+		for i := range 1500 {
 			p.get(id, "/bytes/600")
 			p.windowUpdate(0, 600)
 			p.windowUpdate(id, 600)
@@ -138,7 +138,7 @@ func TestH2NoFlood(t *testing.T) {
 			}
 		}
 		p.windowUpdate(0, 1<<30)
-		for range 2000 {
+		for range 500 {
 			p.get(id, "/bytes/30000")
 			p.frame(h2WindowUpdate, 0, id, u32(30000))
 			id += 2
