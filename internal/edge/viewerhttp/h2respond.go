@@ -15,22 +15,6 @@ type h2Framing struct {
 	mention bool  // content-length may be sent
 }
 
-func (st *h2Stream) framing(r *Response) h2Framing {
-	f := h2Framing{length: int64(len(r.Bytes)), mention: true}
-	if r.Stream != nil {
-		f.length = max(r.Length, -1)
-	}
-	switch {
-	case st.req.Method == "HEAD", r.Status == 304:
-	case r.Status == 204:
-		f.mention = false // RFC 9110, Section 8.6
-	default:
-		f.body = f.length != 0
-		f.mention = f.length >= 0
-	}
-	return f
-}
-
 // Respond implements Responder.
 func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 	if r.Stream != nil {
@@ -41,7 +25,7 @@ func (st *h2Stream) Respond(r *Response) (sent Sent, err error) {
 		c.e.log().Error("response with an impossible status", "status", r.Status, "path", clip(st.path))
 		r = c.e.errorPage(ReasonHandlerFailure.status(), ReasonHandlerFailure)
 	}
-	f := st.framing(r)
+	f := framingOf(st.req.Method, r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.responded {

@@ -454,25 +454,30 @@ func BenchmarkH3Hit(b *testing.B) {
 				w.Respond(&Response{Status: 200, Header: header, Bytes: body, Length: int64(size)})
 			})}, nil)
 			request := get3("user-agent: curl/8.14.1", "accept: */*")
-			in := make([]byte, 64<<10)
 			b.ReportAllocs()
-			for b.Loop() {
-				str := p.open(request, true)
-				n := 0
-				for {
-					m, err := str.Read(in)
-					n += m
-					if err == io.EOF {
-						break
+			b.SetParallelism(16) // as a busy connection: packets are shared
+			b.RunParallel(func(pb *testing.PB) {
+				in := make([]byte, 64<<10)
+				for pb.Next() {
+					str := p.open(request, true)
+					n := 0
+					for {
+						m, err := str.Read(in)
+						n += m
+						if err == io.EOF {
+							break
+						}
+						if err != nil {
+							b.Error(err)
+							return
+						}
 					}
-					if err != nil {
-						b.Fatal(err)
+					if n < size {
+						b.Error("short")
+						return
 					}
 				}
-				if n < size {
-					b.Fatal("short")
-				}
-			}
+			})
 		})
 	}
 }
