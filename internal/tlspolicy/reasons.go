@@ -60,6 +60,20 @@ const (
 	ReasonTimeout Reason = "hello_timeout"
 	// ReasonEngine: the engine gave up after the decision; Handshake.Err says why.
 	ReasonEngine Reason = "engine_failed"
+
+	// ReasonReset: the client reset the connection within its ClientHello.
+	ReasonReset Reason = "connection_reset"
+	// ReasonHandshakeTimeout: the handshake was not complete in time after the decision.
+	ReasonHandshakeTimeout Reason = "handshake_timeout"
+	// ReasonAborted: the client went away after the decision, with or without an alert.
+	ReasonAborted Reason = "client_aborted"
+	// ReasonShutdown: the edge was stopping.
+	ReasonShutdown Reason = "shutdown"
+	// ReasonPolicyBreach: the engine came to another result than was decided. It is a
+	// bug of ours; the connection is closed before it carries anything.
+	ReasonPolicyBreach Reason = "policy_breach"
+	// ReasonNoConfiguration: there is no snapshot yet.
+	ReasonNoConfiguration Reason = "no_configuration"
 )
 
 // The alerts that we send, by code point (RFC 8446, Section 6).
@@ -180,6 +194,12 @@ func reasonTable() []reasonRow {
 		{ReasonIncomplete, 0, true, "RFC 8446, Section 6.1", "the connection ended within the ClientHello"},
 		{ReasonTimeout, AlertCloseNotify, false, "RFC 8446, Section 6.1", "the ClientHello did not arrive in time"},
 		{ReasonEngine, AlertInternalError, false, "RFC 8446, Section 6.2", "the handshake failed after the decision"},
+		{ReasonReset, 0, true, "RFC 9293, Section 3.5.2", "the client reset the connection within its ClientHello"},
+		{ReasonHandshakeTimeout, 0, true, "RFC 8446, Section 6.1", "the handshake was not complete in time after the decision"},
+		{ReasonAborted, 0, true, "RFC 8446, Section 6.2", "the client went away after the decision, with or without an alert"},
+		{ReasonShutdown, 0, true, "RFC 8446, Section 6.1", "the edge was stopping"},
+		{ReasonPolicyBreach, 0, true, "RFC 8446, Section 6.2", "the engine came to another result than was decided: a bug of ours, nothing was served"},
+		{ReasonNoConfiguration, AlertInternalError, false, "RFC 8446, Section 6.2", "the edge has no configuration yet"},
 	}
 }
 
@@ -228,7 +248,7 @@ func cloudFrontAlert(r Reason) (AlertLevel, Alert) {
 	switch r {
 	case ReasonVersionTooLow, ReasonNoCommonVersion, ReasonSSLv2:
 		return AlertFatal, AlertProtocolVersion
-	case ReasonHTTP, ReasonNotTLS, ReasonIncomplete:
+	case ReasonHTTP, ReasonNotTLS, ReasonIncomplete, ReasonReset, ReasonHandshakeTimeout, ReasonAborted, ReasonShutdown, ReasonPolicyBreach:
 		return NoAlert, 0
 	}
 	return AlertWarning, AlertCloseNotify

@@ -57,7 +57,7 @@ func readReason(err error, as *clienthello.Assembler) (tlspolicy.Reason, error) 
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return tlspolicy.ReasonTimeout, as.End()
 	case errors.Is(err, syscall.ECONNRESET):
-		return ReasonReset, err
+		return tlspolicy.ReasonReset, err
 	case errors.Is(err, io.EOF):
 		return tlspolicy.ReasonIncomplete, as.End()
 	}
@@ -67,15 +67,15 @@ func readReason(err error, as *clienthello.Assembler) (tlspolicy.Reason, error) 
 // engineReason tells why the engine gave up: time, the client, or else.
 func engineReason(err error) tlspolicy.Reason {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ReasonHandshakeTimeout
+		return tlspolicy.ReasonHandshakeTimeout
 	}
 	op, ok := errors.AsType[*net.OpError](err)
 	if ok && op.Op == "remote error" { // crypto/tls: the client sent an alert
-		return ReasonAborted
+		return tlspolicy.ReasonAborted
 	}
 	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
 		if errors.Is(err, gone) {
-			return ReasonAborted
+			return tlspolicy.ReasonAborted
 		}
 	}
 	return tlspolicy.ReasonEngine

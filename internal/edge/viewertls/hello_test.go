@@ -122,10 +122,10 @@ func TestReset(t *testing.T) {
 		return e.next(n)
 	}
 	// A reset may overtake the bytes before it.
-	if facts := reset(hello[:20], 0); facts.Reason != ReasonReset || facts.Stage != StageConnected || !facts.Refused {
+	if facts := reset(hello[:20], 0); facts.Reason != tlspolicy.ReasonReset || facts.Stage != StageConnected || !facts.Refused {
 		t.Errorf("within the hello: %+v", facts)
 	}
-	if facts := reset(hello, 100); facts.Reason != ReasonAborted || facts.Stage != StageDecided || facts.Refused || facts.Group != tlspolicy.X25519 || facts.Err == "" {
+	if facts := reset(hello, 100); facts.Reason != tlspolicy.ReasonAborted || facts.Stage != StageDecided || facts.Refused || facts.Group != tlspolicy.X25519 || facts.Err == "" {
 		t.Errorf("after the server's flight: %+v", facts)
 	}
 }
@@ -134,7 +134,7 @@ func TestReset(t *testing.T) {
 func TestClientAlert(t *testing.T) {
 	e := newEdge(t, Options{}, testSite(t, "TLSv1.3_2025", []string{"a.example"}, testECDSA()))
 	_, facts, err := e.dial(&tls.Config{ServerName: "a.example"})
-	if err == nil || facts.Reason != ReasonAborted || !strings.Contains(facts.Err, "bad certificate") {
+	if err == nil || facts.Reason != tlspolicy.ReasonAborted || !strings.Contains(facts.Err, "bad certificate") {
 		t.Errorf("%v, %+v", err, facts)
 	}
 }
@@ -194,7 +194,7 @@ func TestSlowClients(t *testing.T) {
 	f("a byte a second", Options{}, drip, tlspolicy.ReasonTimeout, DefaultHelloTime, closeNotify)
 	f("other limit", Options{HelloTime: time.Minute, HandshakeTime: 2 * time.Minute}, drip, tlspolicy.ReasonTimeout, time.Minute, closeNotify)
 	f("handshake limit is lower", Options{HelloTime: time.Minute, HandshakeTime: time.Second}, drip, tlspolicy.ReasonTimeout, time.Second, closeNotify)
-	f("no Finished", Options{}, func(c net.Conn) { c.Write(hello) }, ReasonHandshakeTimeout, DefaultHandshakeTime, "")
+	f("no Finished", Options{}, func(c net.Conn) { c.Write(hello) }, tlspolicy.ReasonHandshakeTimeout, DefaultHandshakeTime, "")
 }
 
 // TestHalfOpen: 2,000 connections with half a hello cost little memory each, and
@@ -235,7 +235,7 @@ func TestHalfOpen(t *testing.T) {
 		conn.Close()
 	}
 	for i := range connections {
-		if facts := e.next(n + i); facts.Reason != tlspolicy.ReasonIncomplete && facts.Reason != ReasonReset {
+		if facts := e.next(n + i); facts.Reason != tlspolicy.ReasonIncomplete && facts.Reason != tlspolicy.ReasonReset {
 			t.Fatalf("facts %+v", facts)
 		}
 	}
@@ -268,7 +268,7 @@ func FuzzHandshake(f *testing.F) {
 		go io.Copy(io.Discard, cl)
 		go func() { cl.Write(sent); cl.Close() }()
 		conn, facts, err := server.Handshake(t.Context(), sv)
-		if conn != nil || err == nil || facts == nil || facts.Reason == "" || facts.Reason == ReasonPolicyBreach || seen != 1 {
+		if conn != nil || err == nil || facts == nil || facts.Reason == "" || facts.Reason == tlspolicy.ReasonPolicyBreach || seen != 1 {
 			t.Fatalf("%v, %+v, observed %d", err, facts, seen)
 		}
 	})

@@ -109,7 +109,7 @@ func (s *Server) decideQUIC(q *quicAttempt, chi *tls.ClientHelloInfo) (*tls.Conf
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
-		return nil, ReasonAborted
+		return nil, tlspolicy.ReasonAborted
 	}
 	if chi.Conn != nil {
 		q.local = addrPort(chi.Conn.LocalAddr())
@@ -144,7 +144,7 @@ func (s *Server) verifyQUIC(q *quicAttempt, cs *tls.ConnectionState) error {
 		return nil
 	}
 	err := s.breach(&q.attempt, diff)
-	s.endQUIC(q, ReasonPolicyBreach, err)
+	s.endQUIC(q, tlspolicy.ReasonPolicyBreach, err)
 	return errors.Join(tls.AlertError(tlspolicy.AlertInternalError), err)
 }
 
@@ -210,11 +210,11 @@ func quicReason(q *quicAttempt, cause error) tlspolicy.Reason {
 	case q.facts.Stage == StageConnected:
 		return tlspolicy.ReasonIncomplete
 	case late:
-		return ReasonHandshakeTimeout
+		return tlspolicy.ReasonHandshakeTimeout
 	}
 	// quic-go writes so what the peer said; its types are not for this room.
 	if cause != nil && strings.Contains(cause.Error(), "(remote)") {
-		return ReasonAborted
+		return tlspolicy.ReasonAborted
 	}
 	return tlspolicy.ReasonEngine
 }

@@ -223,7 +223,7 @@ func TestQUICConnections(t *testing.T) {
 	if _, err := e.dialQUIC(strict); err == nil {
 		t.Error("a client that trusts nobody connected")
 	}
-	if facts := e.next(n); facts.Reason != ReasonAborted || facts.Stage != StageDecided || facts.Refused {
+	if facts := e.next(n); facts.Reason != tlspolicy.ReasonAborted || facts.Stage != StageDecided || facts.Refused {
 		t.Errorf("facts %+v", facts)
 	}
 }

@@ -35,23 +35,6 @@ const (
 	StageDone      = "done"      // the handshake is complete
 )
 
-// Reasons of this room, besides those of tlspolicy.
-const (
-	// ReasonReset: the client reset the connection within its ClientHello.
-	ReasonReset tlspolicy.Reason = "connection_reset"
-	// ReasonHandshakeTimeout: the handshake was not complete in time after the decision.
-	ReasonHandshakeTimeout tlspolicy.Reason = "handshake_timeout"
-	// ReasonAborted: the client went away after the decision, with or without an alert.
-	ReasonAborted tlspolicy.Reason = "client_aborted"
-	// ReasonShutdown: the context ended.
-	ReasonShutdown tlspolicy.Reason = "shutdown"
-	// ReasonPolicyBreach: the engine came to another result than was decided. It is a
-	// bug of ours; the connection is closed before it carries anything.
-	ReasonPolicyBreach tlspolicy.Reason = "policy_breach"
-	// ReasonNoConfiguration: there is no snapshot yet.
-	ReasonNoConfiguration tlspolicy.Reason = "no_configuration"
-)
-
 // The limits' defaults.
 const (
 	// DefaultMaxHelloBytes is what crypto/tls takes, too. Post-quantum hellos have some
@@ -195,7 +178,7 @@ func (s *Server) Handshake(ctx context.Context, conn net.Conn) (*tls.Conn, *tlsp
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	tlsConn, reason, err := s.handshake(ctx, conn, a)
 	if !stop() {
-		reason, err = ReasonShutdown, context.Cause(ctx)
+		reason, err = tlspolicy.ReasonShutdown, context.Cause(ctx)
 	}
 	if reason == "" {
 		conn.SetDeadline(time.Time{})
@@ -204,7 +187,7 @@ func (s *Server) Handshake(ctx context.Context, conn net.Conn) (*tls.Conn, *tlsp
 		return tlsConn, a.facts, nil
 	}
 	a.fail(reason, err)
-	if silent := a.facts.Stage == StageDecided || reason == ReasonShutdown || reason == ReasonReset; silent {
+	if silent := a.facts.Stage == StageDecided || reason == tlspolicy.ReasonShutdown || reason == tlspolicy.ReasonReset; silent {
 		s.finish(a)
 		conn.Close() // the engine has said what there is to say, or nobody listens
 	} else {
@@ -228,7 +211,7 @@ func (a *attempt) fail(reason tlspolicy.Reason, err error) {
 func (s *Server) handshake(ctx context.Context, conn net.Conn, a *attempt) (*tls.Conn, tlspolicy.Reason, error) {
 	conn.SetDeadline(a.facts.Started.Add(min(s.helloTime, s.handshakeTime)))
 	if ctx.Err() != nil { // here and below: our deadline may have undone the context's
-		return nil, ReasonShutdown, context.Cause(ctx)
+		return nil, tlspolicy.ReasonShutdown, context.Cause(ctx)
 	}
 	wire, hello, reason, err := s.readHello(conn)
 	if reason != "" {
@@ -241,7 +224,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, a *attempt) (*tls
 	a.facts.Stage = StageDecided
 	conn.SetDeadline(a.facts.Started.Add(s.handshakeTime))
 	if ctx.Err() != nil {
-		return nil, ReasonShutdown, context.Cause(ctx)
+		return nil, tlspolicy.ReasonShutdown, context.Cause(ctx)
 	}
 	cfg := s.config(a.snapshot, a.site.TLS, tlspolicy.TCP, &a.facts.Outcome, nil)
 	tlsConn := tls.Server(&replayConn{Conn: conn, head: wire}, cfg)
@@ -251,7 +234,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, a *attempt) (*tls
 	cs := tlsConn.ConnectionState()
 	a.facts.Resumed = cs.DidResume
 	if diff := mismatch(&cs, a.facts); diff != "" {
-		return nil, ReasonPolicyBreach, s.breach(a, diff)
+		return nil, tlspolicy.ReasonPolicyBreach, s.breach(a, diff)
 	}
 	return tlsConn, "", nil
 }
@@ -276,7 +259,7 @@ func (a *attempt) take(h *clienthello.Hello) {
 // refused. The snapshot is loaded here, once for the connection.
 func (s *Server) decide(a *attempt) tlspolicy.Reason {
 	if a.snapshot = s.holder.Load(); a.snapshot == nil {
-		return ReasonNoConfiguration
+		return tlspolicy.ReasonNoConfiguration
 	}
 	var reason tlspolicy.Reason
 	if a.site, reason = siteFor(a.snapshot, a.offer.ServerName); reason != "" {

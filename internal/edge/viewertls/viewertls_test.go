@@ -345,7 +345,7 @@ func TestBreach(t *testing.T) {
 	other.Group = tlspolicy.X25519
 	c.built.Store(key, e.server.buildConfig(site.TLS, tlspolicy.TCP, &other, nil))
 	conn, facts, _ := e.dial(client("a.example"))
-	if facts.Reason != ReasonPolicyBreach || facts.Stage == StageDone || !strings.Contains(facts.Err, "group 0x001d, decided 0x11ec") {
+	if facts.Reason != tlspolicy.ReasonPolicyBreach || facts.Stage == StageDone || !strings.Contains(facts.Err, "group 0x001d, decided 0x11ec") {
 		t.Errorf("facts %+v", facts)
 	}
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
@@ -371,10 +371,10 @@ func TestShutdown(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		err := <-done
-		if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Reason != ReasonShutdown {
+		if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Reason != tlspolicy.ReasonShutdown {
 			t.Errorf("got %v", err)
 		}
-		if len(seen) != 1 || seen[0].Reason != ReasonShutdown || seen[0].Duration != 0 {
+		if len(seen) != 1 || seen[0].Reason != tlspolicy.ReasonShutdown || seen[0].Duration != 0 {
 			t.Errorf("observed %+v", seen)
 		}
 	})
