@@ -44,7 +44,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 	  done; done
 
 docs: ## write the reference pages and snapshots that are made from tables
-	$(GO) test ./internal/tlspolicy ./internal/edge/accesslog ./internal/edge/respheaders -update
+	$(GO) test ./internal/tlspolicy ./internal/edge/accesslog ./internal/edge/respheaders ./internal/app -update
 
 clean: ## remove what was built
 	rm -rf bin .bench
