@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	oracle "golang.org/x/net/http2/hpack"
 
@@ -145,25 +146,34 @@ func BenchmarkH2Hit(b *testing.B) {
 
 func benchDial(b *testing.B, e *Engine, over string) *benchPeer {
 	b.Helper()
+	scheme := "http"
 	if over == "tls" {
-		serverTLS, clientTLS := testTLS(b, "h2")
-		addr := serveTCP(b, func(ctx context.Context, conn net.Conn, info *Conn) {
+		scheme = "https"
+	}
+	return newBenchPeer(b, benchDialer(b, e, over)(), scheme)
+}
+
+// benchDialer serves e and returns a function that connects to it.
+func benchDialer(b *testing.B, e *Engine, over string) func() net.Conn {
+	serverTLS, clientTLS := testTLS(b, "h2")
+	addr := serveTCP(b, func(ctx context.Context, conn net.Conn, info *Conn) {
+		if over == "tls" {
 			serveTLS(ctx, conn, info, serverTLS, e.ServeH2)
-		})
-		conn, err := tls.Dial("tcp", addr, clientTLS)
+		} else {
+			e.ServeH2(ctx, conn, info)
+		}
+	})
+	return func() net.Conn {
+		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { conn.Close() })
-		return newBenchPeer(b, conn, "https")
+		if over == "tls" {
+			conn = tls.Client(conn, &tls.Config{RootCAs: clientTLS.RootCAs, ServerName: "127.0.0.1", NextProtos: clientTLS.NextProtos})
+		}
+		return conn
 	}
-	addr := serveTCP(b, func(ctx context.Context, conn net.Conn, info *Conn) { e.ServeH2(ctx, conn, info) })
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { conn.Close() })
-	return newBenchPeer(b, conn, "http")
 }
 
 // BenchmarkH2Download is 10 MiB over TLS, from memory and from a Stream.
@@ -194,6 +204,29 @@ func BenchmarkH2Download(b *testing.B) {
 				p.ask()
 				p.flush(b)
 				p.await(b, 1)
+			}
+		})
+	}
+}
+
+// BenchmarkH2Idle holds connections that have been served once and wait. It counts
+// heap and stacks of both ends, not the kernel's part.
+func BenchmarkH2Idle(b *testing.B) {
+	const conns = 500
+	for _, over := range []string{"pipe", "tls"} {
+		b.Run(over, func(b *testing.B) {
+			dial := benchDialer(b, &Engine{Handler: hitHandler(1 << 10)}, over)
+			open := make([]net.Conn, conns)
+			before := memory()
+			for i := range open {
+				open[i] = newBenchPeer(b, dial(), map[string]string{"pipe": "http", "tls": "https"}[over]).conn
+			}
+			time.Sleep(4 * time.Second) // until all rest; slower ones show in the figure
+			for b.Loop() {
+			}
+			b.ReportMetric(float64(memory()-before)/conns, "B/conn")
+			for _, c := range open {
+				c.Close()
 			}
 		})
 	}

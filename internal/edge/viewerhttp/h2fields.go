@@ -155,7 +155,7 @@ func (c *h2Conn) onRequest(st *h2Stream, endStream bool) error {
 	st.sendWin = c.peerWindow
 	c.takeEarly(st)
 	c.open(st)
-	h.st = nil // it is the Handler's now
+	h.forget() // it is the Handler's now
 	return nil
 }
 
@@ -185,7 +185,7 @@ func (c *h2Conn) onTrailers(st *h2Stream, endStream bool) error {
 	case reason == "" && h.refused != "":
 		reason = ReasonBadTrailer // too large
 	}
-	h.st = nil
+	h.forget()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reason == "" && st.body.left > 0 {

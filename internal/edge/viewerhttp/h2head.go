@@ -96,6 +96,9 @@ func (h *h2Head) begin(id uint32, st *h2Stream, trailers bool, lim *Limits) {
 	}
 }
 
+// forget lets go of the stream.
+func (h *h2Head) forget() { *h = h2Head{emit: h.emit} }
+
 // add takes one field line.
 func (h *h2Head) add(f hpack.Field) {
 	if h.st == nil {

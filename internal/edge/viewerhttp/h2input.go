@@ -1,6 +1,11 @@
 package viewerhttp
 
-import "sync"
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
 
 const (
 	h2InSmall = 4 << 10 // holds the frames of a dozen requests
@@ -65,8 +70,9 @@ func (p *h2Pools) getBody() *[h2BodyBuf]byte {
 // h2Input is the reader's buffer.
 type h2Input struct {
 	c    *h2Conn
-	buf  []byte
-	r, w int // buf[r:w] is read and not used
+	buf  []byte // nil while the connection is parked
+	r, w int    // buf[r:w] is read and not used
+	one  [1]byte
 }
 
 func (in *h2Input) buffered() int { return in.w - in.r }
@@ -78,11 +84,42 @@ func (in *h2Input) some(n int) ([]byte, error) {
 		in.makeRoom(n)
 		m, err := in.c.conn.Read(in.buf[in.w:])
 		in.w += m
-		if m == 0 {
+		if m > 0 {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !in.c.unpark() {
 			return nil, noEmptyRead(err)
+		}
+		if in.r == in.w {
+			if err := in.park(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return in.buf[in.r:in.w], nil
+}
+
+// park waits for the next byte without a buffer.
+func (in *h2Input) park() error {
+	in.release()
+	if n, err := in.c.conn.Read(in.one[:]); n == 0 {
+		return noEmptyRead(err)
+	}
+	in.buf = in.c.e.h2.getIn(1)
+	in.buf[0], in.w = in.one[0], 1
+	return nil
+}
+
+// unpark takes back the deadline with which rest woke the reader, unless that
+// deadline is there to end the connection.
+func (c *h2Conn) unpark() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return false
+	}
+	c.conn.SetReadDeadline(time.Time{})
+	return true
 }
 
 // makeRoom prepares the buffer for a Read after which n bytes may be there.

@@ -115,9 +115,12 @@ func (c *h2Conn) nextWaiting() *h2Stream {
 	return st
 }
 
-// rest lets the goroutines go that have nothing to do.
+// rest lets go of the goroutines that have nothing to do and of the reader's buffer.
 func (c *h2Conn) rest() {
 	c.resting = true
+	if !c.closing {
+		c.conn.SetReadDeadline(aLongTimeAgo) // wakes the reader, see h2Input
+	}
 	c.parked = 0
 	c.handOver.Broadcast()
 }
