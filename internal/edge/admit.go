@@ -57,9 +57,8 @@ func (x *exchange) checkFronting() *answer {
 	if snapshot.MayServe(h, from, x.site) {
 		return nil
 	}
-	a := x.refuse(respheaders.Misdirected)
-	x.site = nil // nothing of the distribution is shown, not even its error pages
-	return a
+	x.misdirected = true
+	return x.refuse(respheaders.Misdirected)
 }
 
 // checkLoop counts the distributions that the request came through already

@@ -186,7 +186,7 @@ func (a *answer) drop() {
 // customError replaces an error by the page that the distribution's owner made for it
 // (CloudFront: Generate custom error responses).
 func (x *exchange) customError(ctx context.Context, a *answer) *answer {
-	if a.status < 400 || x.site == nil || a.gone || bypassesPages(a.result) {
+	if a.status < 400 || x.site == nil || x.misdirected || a.gone || bypassesPages(a.result) {
 		return a
 	}
 	d := x.site.Distribution

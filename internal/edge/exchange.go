@@ -25,7 +25,10 @@ type exchange struct {
 	snap     *snapshot.Snapshot
 	site     *snapshot.Site     // nil until found
 	behavior *snapshot.Behavior // nil until found
-	path     string             // the request's, or that of the default root object
+	// misdirected: nothing of the distribution is shown, not even its error pages; the
+	// log still tells its owner.
+	misdirected bool
+	path        string // the request's, or that of the default root object
 
 	facts facts              // about the origin
 	began respheaders.Result // the answer's result when it began

@@ -150,6 +150,9 @@ func (x *exchange) follow(ctx context.Context, w *wanted, f *fill) *answer {
 func (x *exchange) filling(it *item, r *cachestore.Reader) *answer {
 	a := &answer{status: it.Status, header: it.Header, object: &it.Object, length: it.Length, stream: r,
 		result: respheaders.Miss, age: -1, reason: string(httpcache.Stored)}
+	if it.AgeThen > 0 {
+		a.age = it.Age(x.now) // RFC 9111, Section 5.1: from the cache of somebody else
+	}
 	a.judgeStatus()
 	return a
 }
@@ -167,6 +170,20 @@ func (x *exchange) pass(ctx context.Context, w *wanted, why httpcache.Reason) *a
 // lead fetches the object for everybody who waits for the fill, and brings the fill to
 // its end. old is what is stored, unusable as it is; it may be nil.
 func (x *exchange) lead(ctx context.Context, w *wanted, key []byte, f *fill, old *entry) *answer {
+	ended := false
+	defer func() {
+		if !ended { // a panic, which the engine survives: those who wait must not wait for ever
+			f.Fail(errPanic)
+		}
+	}()
+	a := x.leadOn(ctx, w, key, f, old)
+	ended = true
+	return a
+}
+
+var errPanic = errors.New("the request that fetched the object has failed")
+
+func (x *exchange) leadOn(ctx context.Context, w *wanted, key []byte, f *fill, old *entry) *answer {
 	// The fetch goes on when this viewer leaves: others may wait for it. But the log
 	// wants to know; an engine may watch for it only after somebody has asked.
 	ctx.Done()

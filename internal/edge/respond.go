@@ -137,7 +137,7 @@ func (x *exchange) policy() *cdn.ResponseHeadersPolicy {
 
 // altSvc advertises HTTP/3, over plain HTTP as well (CloudFront: Supported HTTP versions).
 func (x *exchange) altSvc() string {
-	if x.site == nil || x.site.TLS == nil || !x.site.TLS.ServesQUIC {
+	if x.site == nil || x.misdirected || x.site.TLS == nil || !x.site.TLS.ServesQUIC {
 		return ""
 	}
 	return x.edge.altSvc

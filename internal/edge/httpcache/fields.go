@@ -162,29 +162,3 @@ func varyStar(h httpfield.Fields) bool {
 	}
 	return false
 }
-
-// FilterVary removes from Vary the names that keep does not know; it returns h itself
-// when nothing changes (CloudFront: Request and response behavior for custom origins,
-// HTTP response headers). keep is asked in lower case.
-func FilterVary(h httpfield.Fields, keep func(name string) bool) httpfield.Fields {
-	if !h.Has("vary") {
-		return h
-	}
-	out := make(httpfield.Fields, 0, len(h))
-	for _, f := range h {
-		if f.Name != "vary" {
-			out = append(out, f)
-			continue
-		}
-		var kept []string
-		for tok := range strings.SplitSeq(f.Value, ",") {
-			if tok = trim(tok); tok != "" && keep(strings.ToLower(tok)) {
-				kept = append(kept, tok)
-			}
-		}
-		if len(kept) > 0 {
-			out.Add("vary", strings.Join(kept, ", "))
-		}
-	}
-	return out
-}

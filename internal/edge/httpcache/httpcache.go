@@ -46,7 +46,7 @@ const (
 	NotVary             Reason = "not-stored-vary-star"
 	NotAuthorization    Reason = "not-stored-authorization"
 	NotTooLarge         Reason = "not-stored-too-large"
-	NotComplete         Reason = "not-stored-incomplete"
+	NotUseful           Reason = "not-stored-no-lifetime"
 )
 
 // Rules are what a cache behavior and its origin say about caching.
@@ -157,10 +157,22 @@ func Judge(resp *Response, r *Rules, now time.Time) (Object, Reason) {
 	}
 	if resp.Status >= 400 {
 		o.FreshFor = errorTTL(resp, r, &cc, now)
+		if o.FreshFor == 0 {
+			return Object{}, NotUseful
+		}
 		return o, Stored
 	}
 	o.FreshFor = ttl(resp.Header, r, &cc, o.AgeThen, now)
 	o.StaleError, o.StaleAsync = staleness(r, &cc)
+	if o.FreshFor == 0 && o.StaleError < 0 {
+		// Deviation: CloudFront: Manage how long content stays in the cache: what has no
+		// life of its own stands in for a failing origin only if the origin has said so. It
+		// may have been one viewer's answer.
+		o.StaleError = 0
+	}
+	if o.FreshFor == 0 && o.StaleError == 0 && o.StaleAsync == 0 && o.ETag == "" && o.LastModified == "" {
+		return Object{}, NotUseful
+	}
 	return o, Stored
 }
 

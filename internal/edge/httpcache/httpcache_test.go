@@ -55,7 +55,7 @@ func TestLife(t *testing.T) {
 	// max-age
 	lives(min0, 100*s, "cache-control: max-age=100")
 	lives(min0, 1000*s, "cache-control: max-age=5000")
-	lives(min0, 0, "cache-control: max-age=0")
+	refused(min0, NotUseful, "cache-control: max-age=0")
 	lives(min60, 100*s, "cache-control: max-age=100")
 	lives(min60, 60*s, "cache-control: max-age=1")
 	lives(min60, 1000*s, "cache-control: max-age=5000")
@@ -72,8 +72,8 @@ func TestLife(t *testing.T) {
 	// Expires only
 	lives(min0, 70*s, "expires: "+httpDate(70*s))
 	lives(min0, 1000*s, "expires: "+httpDate(5000*s))
-	lives(min0, 0, "expires: "+httpDate(-s))
-	lives(min0, 0, "expires: 0") // RFC 9111, Section 5.3
+	refused(min0, NotUseful, "expires: "+httpDate(-s))
+	refused(min0, NotUseful, "expires: 0") // RFC 9111, Section 5.3
 	lives(min60, 60*s, "expires: "+httpDate(7*s))
 	lives(min60, 1000*s, "expires: "+httpDate(5000*s))
 	// refusals
@@ -87,21 +87,26 @@ func TestLife(t *testing.T) {
 	// the managed policies
 	lives(rules(s, 86400*s, 31536000*s), 86400*s)
 	lives(rules(s, 86400*s, 31536000*s), s, "cache-control: no-store")
-	lives(rules(0, 0, 31536000*s), 0)
+	refused(rules(0, 0, 31536000*s), NotUseful)
 	lives(rules(2*s, 2*s, 600*s), 600*s, "cache-control: max-age=86400")
 	refused(rules(0, 0, 0), BypassDisabled, "cache-control: max-age=100")
 	// odd forms
 	lives(min0, 100*s, "cache-control: MAX-AGE = \"100\"")
 	lives(min0, 100*s, "cache-control: , foo=\"a,b\\\"\", max-age=100,")
 	lives(min0, 100*s, "cache-control: max-age=100, max-age=5") // RFC 9111, Section 4.2.1
-	lives(min0, 0, "cache-control: max-age=-5")                 // RFC 9111, Section 4.2.1
-	lives(min0, 0, "cache-control: max-age=1.5")
+	refused(min0, NotUseful, "cache-control: max-age=-5")       // RFC 9111, Section 4.2.1
+	refused(min0, NotUseful, "cache-control: max-age=1.5")
 	lives(min0, 1000*s, "cache-control: max-age=99999999999999999999")
 	// the origin's own cache has eaten of the life (RFC 9111, Section 4.2.3)
 	lives(min0, 60*s, "cache-control: max-age=100", "age: 40")
-	lives(min0, 0, "cache-control: max-age=100", "age: 400")
+	refused(min0, NotUseful, "cache-control: max-age=100", "age: 400")
 	lives(min60, 60*s, "cache-control: max-age=100", "age: 90")
 	lives(min0, 300*s, "age: 40")
+	// without a life, but with a validator or leave to be stale: kept
+	lives(min0, 0, "cache-control: max-age=0", `etag: "a"`)
+	lives(min0, 0, "cache-control: max-age=0", "last-modified: "+httpDate(-s))
+	lives(min0, 0, "cache-control: max-age=0, stale-if-error=5")
+	lives(min0, 0, "cache-control: max-age=0, stale-while-revalidate=5")
 	// Vary: *
 	refused(min0, NotVary, "vary: accept, *", "cache-control: max-age=100")
 	lives(min60, 100*s, "vary: *", "cache-control: max-age=100")
@@ -170,8 +175,8 @@ func TestStatuses(t *testing.T) {
 	noMin := &Response{Status: 404, Method: "GET"}
 	bucket := rules(0, 300*s, 1000*s)
 	bucket.S3 = true
-	if o, _ := Judge(noMin, rules(0, 300*s, 1000*s), now); o.FreshFor != 0 {
-		t.Error(o.FreshFor)
+	if _, why := Judge(noMin, rules(0, 300*s, 1000*s), now); why != NotUseful {
+		t.Error(why)
 	}
 	if o, _ := Judge(noMin, bucket, now); o.FreshFor != s {
 		t.Errorf("an error of a bucket is kept for %v, want 1s", o.FreshFor)
@@ -247,6 +252,7 @@ func TestStandIns(t *testing.T) {
 	r := rules(0, 300*s, 1000*s)
 	is(r, 200, 0, true)
 	is(r, 200, 1e6*s, true) // without the directive: no bound
+	is(r, 200, 0, false, "cache-control: max-age=0", `etag: "a"`)
 	is(r, 200, 0, false, "cache-control: stale-if-error=0")
 	is(r, 200, 49*s, true, "cache-control: stale-if-error=50")
 	is(r, 200, 50*s, false, "cache-control: stale-if-error=50")
@@ -336,11 +342,6 @@ func TestNotModified(t *testing.T) {
 	is(true, `if-none-match: *`)
 	is(false, `if-none-match: ""`)
 	is(false, "if-modified-since: "+httpDate(0))
-
-	got := NotModifiedFields(fields("content-type: a", "content-length: 1", "content-encoding: gzip", "content-location: /x", "etag: e", "cache-control: c"))
-	if len(got) != 3 || got[0].Name != "content-location" || got[1].Name != "etag" {
-		t.Error(got) // RFC 9110, Section 15.4.5
-	}
 }
 
 func TestSelect(t *testing.T) {
@@ -389,20 +390,6 @@ func TestSelect(t *testing.T) {
 	is(Whole, 0, -1, "range: bytes=0-9")
 	o.Length, o.Status = 100, 404
 	is(Whole, 0, 100, "range: bytes=0-9")
-}
-
-func TestFilterVary(t *testing.T) {
-	keep := func(n string) bool { return n == "accept-encoding" || n == "origin" }
-	got := FilterVary(fields("a: 1", "vary: Accept-Encoding, User-Agent", "vary: user-agent", "vary: ORIGIN,", "b: 2"), keep)
-	want := fields("a: 1", "vary: Accept-Encoding", "vary: ORIGIN", "b: 2")
-	if len(got) != len(want) {
-		t.Fatal(got)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("%v, want %v", got[i], want[i])
-		}
-	}
 }
 
 func TestCollapses(t *testing.T) {

@@ -87,18 +87,6 @@ func NotModified(req httpfield.Fields, o *Object) bool {
 	return ok && !modified.After(since)
 }
 
-// NotModifiedFields returns the fields of o that a 304 carries (RFC 9110, Section 15.4.5):
-// nothing that describes a body.
-func NotModifiedFields(h httpfield.Fields) httpfield.Fields {
-	out := make(httpfield.Fields, 0, len(h))
-	for _, f := range h {
-		if !strings.HasPrefix(f.Name, "content-") || f.Name == "content-location" {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
 // etagListed reports whether tag is in the list, compared weakly (RFC 9110, Section 13.1.2).
 func etagListed(list, tag string) bool {
 	if trim(list) == "*" {
