@@ -71,8 +71,12 @@ func (x *exchange) failed(ctx context.Context, err error) *answer {
 	c, detailed := causeOf(err)
 	a := x.failedAs(c, detailed)
 	a.reason = err.Error()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		a.gone, a.detailed = true, detailClientComm
+	case c == respheaders.InternalError: // no row: the viewer learns nothing, the operator all
+		x.edge.o.Logger.Error("a request failed without a known cause", "err", err,
+			"host", x.req.Authority, "path", x.req.Path, "id", x.id)
 	}
 	return a
 }

@@ -184,8 +184,10 @@ func (x *exchange) lead(ctx context.Context, w *wanted, key []byte, f *fill, old
 var errPanic = errors.New("the request that fetched the object has failed")
 
 func (x *exchange) leadOn(ctx context.Context, w *wanted, key []byte, f *fill, old *entry) *answer {
-	// The fetch goes on when this viewer leaves: others may wait for it. But the log
-	// wants to know; an engine may watch for it only after somebody has asked.
+	// Deviation: CloudFront: Request and response behavior for custom origins, Dropped
+	// viewer connections: the fetch goes on when this viewer leaves and is stored; others
+	// may wait for it. But the log wants to know, and an engine may watch for it only
+	// after somebody has asked.
 	ctx.Done()
 	life := x.edge.life
 	header := unconditional(w.header)

@@ -215,7 +215,10 @@ func storable(resp *Response, r *Rules, cc *cacheControl) Reason {
 		// the same from outside (CloudFront: Request and response behavior for custom origins).
 		return NotVary
 	case resp.Authorization && !cc.has(public) && !cc.has(sMaxAge) && !cc.has(mustRevalidate):
-		return NotAuthorization // RFC 9111, Section 3.5
+		// Deviation: CloudFront: Configure CloudFront to forward the Authorization header:
+		// it stores such a response; here RFC 9111, Section 3.5 is obeyed, for the response
+		// may be for the one who holds the credentials.
+		return NotAuthorization
 	}
 	return Stored
 }
