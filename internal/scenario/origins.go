@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pqfront/internal/httpfield"
+	"pqfront/internal/testnet"
 )
 
 // origins are the scripted servers behind the edge, in memory. They speak HTTP/1.1 by
@@ -159,7 +160,7 @@ func (o *origins) dial(ctx context.Context, network, address string) (net.Conn, 
 	if o.closed || rules[0].refuse {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
 	}
-	edgeSide, originSide := net.Pipe()
+	edgeSide, originSide := testnet.Pipe()
 	o.conns[originSide] = struct{}{}
 	o.work.Go(func() {
 		defer originSide.Close()
@@ -274,7 +275,10 @@ func (r *rule) writeBody(c net.Conn, body string) bool {
 		if i == 1 {
 			time.Sleep(r.drip)
 		}
-		if r.chunked && part != "" {
+		if part == "" {
+			continue
+		}
+		if r.chunked {
 			part = fmt.Sprintf("%x\r\n%s\r\n", len(part), part)
 		}
 		if _, err := io.WriteString(c, part); err != nil {
