@@ -32,7 +32,7 @@ check: ## formatting, vet, modules, generated documents
 interop: build ## real clients against a real edge: OpenSSL 3.5, curl with HTTP/3, GnuTLS, Chromium ...
 	./test/interop/run
 
-bench: build ## CPU per handshake and per hit, memory per connection
+bench: build ## CPU per handshake and per hit, memory per connection, beside bare crypto/tls and nginx
 	./test/bench/run
 
 FUZZTIME ?= 20s

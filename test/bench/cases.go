@@ -1,266 +1,217 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"time"
-
-	"github.com/quic-go/quic-go"
-	"github.com/quic-go/quic-go/http3"
 )
 
-// measurement is one row: measure returns the number in unit.
-type measurement struct {
-	name, unit string
-	baseline   bool // bare crypto/tls can do it, too
-	measure    func(context.Context, *server) (float64, error)
-}
+const (
+	large = 100 << 20
+	// How much one sample does: enough to be far above the clock's grain, short enough
+	// that neighbouring samples see the same machine.
+	handshakesPerSample = 150
+	hitsPerSample       = 1500
+	atOnce              = 16
+	// idleConns are held at once for the memory rows; freshRounds is how often.
+	idleConns   = 1500
+	freshRounds = 3
+	idleSettles = 3 * time.Second // the edge drops buffers after 1 s
+)
 
-const large = 100 << 20
-
+// cases are the rows. Handshakes come first: later the edge's cache holds 100 MiB, and
+// a large heap spares it garbage collections that the bare server still has.
 func cases() []measurement {
 	return []measurement{
-		{"handshake, P-256, X25519MLKEM768", "us", true, handshakes(tls.X25519MLKEM768, ecdsaHost, false)},
-		{"handshake, P-256, X25519", "us", true, handshakes(tls.X25519, ecdsaHost, false)},
-		{"handshake, RSA-2048, X25519MLKEM768", "us", true, handshakes(tls.X25519MLKEM768, rsaHost, false)},
-		{"handshake, RSA-2048, X25519", "us", true, handshakes(tls.X25519, rsaHost, false)},
-		{"handshake, resumed, X25519MLKEM768", "us", true, handshakes(tls.X25519MLKEM768, ecdsaHost, true)},
-		{"hit, 1 KiB, h1", "us", false, hits(1<<10, clientH1)},
-		{"hit, 1 KiB, h2", "us", false, hits(1<<10, clientH2)},
-		{"hit, 1 KiB, h3", "us", false, hits(1<<10, clientH3)},
-		{"hit, 10 KiB, h1", "us", false, hits(10<<10, clientH1)},
-		{"hit, 10 KiB, h2", "us", false, hits(10<<10, clientH2)},
-		{"hit, 10 KiB, h3", "us", false, hits(10<<10, clientH3)},
-		{"100 MiB file, h1", "GB/s", false, throughput(clientH1)},
-		{"100 MiB file, h2", "GB/s", false, throughput(clientH2)},
-		{"idle TLS connection, h1", "KiB", true, idle},
+		{name: "handshake, P-256, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, false)},
+		{name: "handshake, P-256, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, ecdsaHost, false)},
+		{name: "handshake, RSA-2048, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, rsaHost, false)},
+		{name: "handshake, RSA-2048, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, rsaHost, false)},
+		{name: "handshake, resumed, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, true)},
+		{name: "handshake, resumed, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, ecdsaHost, true)},
+		{name: "hit, 1 KiB, h1", unit: "us", nginx: true, open: hits(1<<10, clientH1, 1)},
+		{name: "hit, 1 KiB, h2", unit: "us", nginx: true, open: hits(1<<10, clientH2, 1)},
+		{name: "hit, 1 KiB, h3", unit: "us", open: hits(1<<10, clientH3, 1)},
+		{name: "hit, 10 KiB, h1", unit: "us", nginx: true, open: hits(10<<10, clientH1, 1)},
+		{name: "hit, 10 KiB, h2", unit: "us", nginx: true, open: hits(10<<10, clientH2, 1)},
+		{name: "hit, 10 KiB, h3", unit: "us", open: hits(10<<10, clientH3, 1)},
+		{name: "hit, 1 KiB, h1, 16 connections", unit: "us", nginx: true, open: hits(1<<10, clientH1, atOnce)},
+		{name: "hit, 1 KiB, h2, 16 at once", unit: "us", nginx: true, open: hits(1<<10, clientH2, atOnce)},
+		{name: "hit, 1 KiB, h3, 16 at once", unit: "us", open: hits(1<<10, clientH3, atOnce)},
+		{name: "100 MiB file, h1", unit: "GB/s", nginx: true, open: throughput(clientH1)},
+		{name: "100 MiB file, h2", unit: "GB/s", nginx: true, open: throughput(clientH2)},
+		{name: "100 MiB file, h3", unit: "GB/s", open: throughput(clientH3)},
+		{name: "idle connection, h1", unit: "KiB", bare: true, nginx: true, fresh: true, open: idle(clientH1)},
+		{name: "idle connection, h2", unit: "KiB", nginx: true, fresh: true, open: idle(clientH2)},
+		{name: "idle connection, h3", unit: "KiB", fresh: true, open: idle(clientH3)},
 	}
-}
-
-func (s *server) tlsConfig() *tls.Config {
-	return &tls.Config{ServerName: ecdsaHost, RootCAs: s.roots}
-}
-
-// warm puts every object into the cache.
-func warm(ctx context.Context, s *server) error {
-	c := clientH1(s)
-	defer c.close()
-	for range 2 {
-		for _, n := range []int{1 << 10, 10 << 10, large} {
-			if err := c.get(ctx, n); err != nil {
-				return fmt.Errorf("warming the cache: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// perOp runs f n times and returns the server's CPU microseconds per run.
-func perOp(s *server, n int, f func() error) (float64, error) {
-	before, err := s.cpu()
-	if err != nil {
-		return 0, err
-	}
-	for range n {
-		if err := f(); err != nil {
-			return 0, err
-		}
-	}
-	time.Sleep(20 * time.Millisecond) // let the server finish what follows the last answer
-	after, err := s.cpu()
-	return float64((after - before).Microseconds()) / float64(n), err
 }
 
 // handshakes measures full or resumed TLS 1.3 handshakes with one group; the site's
-// only certificate is RSA or P-256.
-func handshakes(group tls.CurveID, site string, resumed bool) func(context.Context, *server) (float64, error) {
-	return func(_ context.Context, s *server) (float64, error) {
-		config := s.tlsConfig()
-		config.ServerName = site
+// only certificate is RSA or P-256. It counts everything that a connection costs which
+// is opened and closed and carries no request.
+func handshakes(group tls.CurveID, host string, resumed bool) func(context.Context, *server) (*sampler, error) {
+	return func(_ context.Context, s *server) (*sampler, error) {
+		config := s.tlsConfig(host)
 		config.CurvePreferences = []tls.CurveID{group}
 		config.MinVersion = tls.VersionTLS13
 		config.NextProtos = []string{"http/1.1"}
 		if resumed {
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 		}
-		dial := func() error { return handshake(s.addr, config) }
-		for range 20 { // warm the server's paths, and have the first ticket
-			if err := dial(); err != nil {
-				return 0, err
+		dial := func(resumes bool) error { return handshake(s.addr, config, group, resumes) }
+		for i := range 20 { // warm the server's paths, and have the first ticket
+			if err := dial(resumed && i > 0); err != nil {
+				return nil, err
 			}
 		}
-		return perOp(s, 1000, dial)
+		return &sampler{close: func() {}, sample: func(context.Context) (float64, error) {
+			return perOp(s, handshakesPerSample, func() error {
+				for range handshakesPerSample {
+					if err := dial(resumed); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}}, nil
 	}
 }
 
-func handshake(addr string, config *tls.Config) error {
+// handshake opens a connection, says goodbye and reads until the server has closed it,
+// which takes the ticket as well.
+func handshake(addr string, config *tls.Config, group tls.CurveID, resumes bool) error {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
 	defer raw.Close()
+	raw.SetDeadline(time.Now().Add(10 * time.Second))
 	c := tls.Client(raw, config)
 	if err := c.Handshake(); err != nil {
 		return err
 	}
-	// The ticket comes with the first read; the deadline ends that read.
-	c.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
-	c.Read(make([]byte, 1))
+	if cs := c.ConnectionState(); cs.CurveID != group || cs.DidResume != resumes {
+		return fmt.Errorf("the handshake agreed on %v and resumed: %t; wanted %v, %t", cs.CurveID, cs.DidResume, group, resumes)
+	}
+	if err := c.CloseWrite(); err != nil {
+		return err
+	}
+	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("the server did not close the connection cleanly: %w", err)
+	}
 	return nil
 }
 
-// client is one kept connection.
-type client struct {
-	get   func(ctx context.Context, size int) error
-	close func()
+// hits measures cached objects on kept connections, so many at once.
+func hits(size int, dial func(*server) client, at int) func(context.Context, *server) (*sampler, error) {
+	return func(ctx context.Context, s *server) (*sampler, error) {
+		c := dial(s)
+		if at > 1 && c.parallel != nil {
+			c.close()
+			c = c.parallel(s, at)
+		}
+		get := func() error { return c.get(ctx, size) }
+		for range 200 { // the object comes into the cache, the windows open
+			if err := get(); err != nil {
+				c.close()
+				return nil, err
+			}
+		}
+		return &sampler{close: c.close, sample: func(ctx context.Context) (float64, error) {
+			return perOp(s, hitsPerSample, func() error { return spread(hitsPerSample, at, get) })
+		}}, nil
+	}
 }
 
-func path(size int) string { return fmt.Sprintf("/%d.bin", size) }
-
-// clientH1 reads answers by hand: net/http's client would be the slower end.
-func clientH1(s *server) client {
-	var conn *tls.Conn
-	var r *bufio.Reader
-	get := func(ctx context.Context, size int) error {
-		if conn == nil {
-			raw, err := net.Dial("tcp", s.addr)
-			if err != nil {
+// spread calls f n times from so many goroutines.
+func spread(n, goroutines int, f func() error) error {
+	if goroutines == 1 {
+		for range n {
+			if err := f(); err != nil {
 				return err
 			}
-			config := s.tlsConfig()
-			config.NextProtos = []string{"http/1.1"}
-			conn, r = tls.Client(raw, config), nil
-			r = bufio.NewReaderSize(conn, 64<<10)
-		}
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path(size), ecdsaHost); err != nil {
-			return err
-		}
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			return err
-		}
-		if err := check(resp, size); err != nil {
-			return err
-		}
-		if resp.Close { // the edge ends a connection after so many requests
-			conn.Close()
-			conn = nil
 		}
 		return nil
 	}
-	return client{get, func() {
-		if conn != nil {
-			conn.Close()
+	errs := make(chan error, goroutines)
+	for i := range goroutines {
+		mine := n / goroutines
+		if i < n%goroutines {
+			mine++
 		}
-	}}
-}
-
-func clientH2(s *server) client {
-	config := s.tlsConfig()
-	t := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, s.addr)
-	}}
-	return client{roundTrips(t), t.CloseIdleConnections}
-}
-
-func clientH3(s *server) client {
-	t := &http3.Transport{TLSClientConfig: s.tlsConfig(), Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
-		return quic.DialAddr(ctx, s.addr, tc, qc)
-	}}
-	return client{roundTrips(t), func() { t.Close() }}
-}
-
-func roundTrips(t http.RoundTripper) func(context.Context, int) error {
-	return func(ctx context.Context, size int) error {
-		r, err := http.NewRequestWithContext(ctx, "GET", "https://"+ecdsaHost+path(size), nil)
-		if err != nil {
-			return err
+		go func() { errs <- spread(mine, 1, f) }()
+	}
+	var first error
+	for range goroutines {
+		if err := <-errs; err != nil && first == nil {
+			first = err
 		}
-		resp, err := t.RoundTrip(r)
-		if err != nil {
-			return err
-		}
-		return check(resp, size)
 	}
-}
-
-// check reads an answer to its end; anything but a whole object makes the numbers void.
-func check(resp *http.Response, size int) error {
-	defer resp.Body.Close()
-	n, err := io.Copy(io.Discard, resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != 200 || n != int64(size) {
-		return fmt.Errorf("%s with %d of %d bytes", resp.Status, n, size)
-	}
-	return nil
-}
-
-// hits measures cached objects on one kept connection.
-func hits(size int, dial func(*server) client) func(context.Context, *server) (float64, error) {
-	return func(ctx context.Context, s *server) (float64, error) {
-		c := dial(s)
-		defer c.close()
-		get := func() error { return c.get(ctx, size) }
-		for range 200 {
-			if err := get(); err != nil {
-				return 0, err
-			}
-		}
-		return perOp(s, 5000, get)
-	}
+	return first
 }
 
 // throughput measures the large file: gigabytes (10^9 bytes) per CPU second.
-func throughput(dial func(*server) client) func(context.Context, *server) (float64, error) {
-	return func(ctx context.Context, s *server) (float64, error) {
+func throughput(dial func(*server) client) func(context.Context, *server) (*sampler, error) {
+	return func(ctx context.Context, s *server) (*sampler, error) {
 		c := dial(s)
-		defer c.close()
-		us, err := perOp(s, 5, func() error { return c.get(ctx, large) })
-		if err != nil {
-			return 0, err
+		for range 2 {
+			if err := c.get(ctx, large); err != nil {
+				c.close()
+				return nil, err
+			}
 		}
-		return float64(large) / us / 1000, nil
+		return &sampler{close: c.close, sample: func(ctx context.Context) (float64, error) {
+			us, err := perOp(s, 1, func() error { return c.get(ctx, large) })
+			return float64(large) / us / 1000, err
+		}}, nil
 	}
 }
 
-// idle measures the resident memory of a TLS connection that has had one request (one
-// handshake at the baseline) and now waits.
-func idle(ctx context.Context, s *server) (float64, error) {
-	const n = 2000
-	before, err := s.rss()
-	if err != nil {
-		return 0, err
+// idle measures the resident memory of a connection that has had one request (one
+// handshake at the bare server) and now waits.
+func idle(dial func(*server) client) func(context.Context, *server) (*sampler, error) {
+	return func(ctx context.Context, s *server) (*sampler, error) {
+		one := func() (client, error) {
+			c := dial(s)
+			if s.bare {
+				return c, c.connect(ctx)
+			}
+			return c, c.get(ctx, 1<<10)
+		}
+		var open []client
+		all := &sampler{close: func() {
+			for _, c := range open {
+				c.close()
+			}
+		}}
+		for range 50 { // what the server makes once
+			c, err := one()
+			c.close()
+			if err != nil {
+				return nil, err
+			}
+		}
+		all.sample = func(context.Context) (float64, error) {
+			before, err := s.rss()
+			if err != nil {
+				return 0, err
+			}
+			for range idleConns {
+				c, err := one()
+				if err != nil {
+					c.close()
+					return 0, err
+				}
+				open = append(open, c)
+			}
+			time.Sleep(idleSettles)
+			after, err := s.rss()
+			return float64(after-before) / idleConns / 1024, err
+		}
+		return all, nil
 	}
-	for range n {
-		raw, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			return 0, err
-		}
-		defer raw.Close()
-		config := s.tlsConfig()
-		config.NextProtos = []string{"http/1.1"}
-		c := tls.Client(raw, config)
-		if err := c.HandshakeContext(ctx); err != nil {
-			return 0, err
-		}
-		if s.origin == nil {
-			continue // the baseline speaks no HTTP
-		}
-		if _, err := fmt.Fprintf(c, "HEAD %s HTTP/1.1\r\nHost: %s\r\n\r\n", path(1<<10), ecdsaHost); err != nil {
-			return 0, err
-		}
-		if _, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: "HEAD"}); err != nil {
-			return 0, err
-		}
-	}
-	time.Sleep(3 * time.Second) // garbage of the handshakes goes
-	after, err := s.rss()
-	return float64(after-before) / n / 1024, err
 }
