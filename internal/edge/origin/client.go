@@ -28,12 +28,8 @@ const (
 
 	// A connection costs about 40 KiB; this many to one origin name are 40 MiB.
 	defaultMaxConns = 1024
-	maxIdlePerHost  = 128
+	maxIdlePerName  = 128
 	maxIdlePerPool  = 512
-
-	// slotSlack lets the dialer, which has the connection timeout itself, report what
-	// went wrong; without its answer the request was waiting for a free connection.
-	slotSlack = 250 * time.Millisecond
 
 	// poolLife is how long the connections' settings of an origin are kept after its
 	// last use, so that changed configurations leave nothing behind.
@@ -99,12 +95,12 @@ func New(opt Options) *Client {
 }
 
 // Close ends all idle connections. Exchanges under way go on; their connections end
-// with them, or after the origin's keep-alive timeout.
+// with them.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k, p := range c.pools {
-		p.transport.CloseIdleConnections()
+		p.close()
 		delete(c.pools, k)
 	}
 }
@@ -117,41 +113,47 @@ func (c *Client) Fetch(ctx context.Context, t Target, r *Request) (*Response, er
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	parent, release := ctx, context.CancelFunc(func() {})
+	parent, started, release := ctx, time.Now(), context.CancelFunc(func() {})
 	if p.completion > 0 {
 		ctx, release = context.WithTimeoutCause(ctx, p.completion, errCompletionTimeout)
 	}
-	for n := 1; ; n++ {
-		x := newExchange(parent, ctx, p, started)
-		res, err := c.exchange(x, p, r)
+	fresh := false
+	for n := 1; ; {
+		x := &exchange{plan: p, parent: parent, ctx: ctx, started: started}
+		res, err := c.exchange(x, r, fresh)
 		if err == nil {
 			res.Facts.Attempts = n
-			x.release = release
+			res.Body.(*body).releaseWith(release)
 			return res, nil
 		}
-		x.end()
-		if n >= p.attempts || ctx.Err() != nil || !p.mayRetry(r, err) {
+		switch {
+		case ctx.Err() != nil:
+			release()
+			return nil, err
+		case !fresh && x.wentStale(r, err):
+			fresh = true // not an attempt: the origin had said goodbye before
+		case n < p.attempts && p.mayRetry(r, err):
+			n++
+			c.opt.Logger.Debug("trying the origin again", "origin", p.name, "attempt", n, "err", err)
+		default:
 			release()
 			return nil, err
 		}
-		c.opt.Logger.Debug("trying the origin again", "origin", p.name, "attempt", n, "err", err)
 	}
 }
 
-// exchange does one attempt.
-func (c *Client) exchange(x *exchange, p *plan, r *Request) (*Response, error) {
-	req := p.request(x.traced(), r, x)
-	if err := c.sign(x.ctx, p, req); err != nil {
-		return nil, err
+// wentStale tells a kept connection that the origin closed as the request went out, for
+// requests that may be repeated (RFC 9112, Section 9.3.1).
+func (x *exchange) wentStale(r *Request, err error) bool {
+	if x.conn == nil || !x.conn.reused || x.conn.seen > 0 || r.Body != nil || isTimeout(err) {
+		return false
 	}
-	x.dog.arm(p.connect+slotSlack, errConnectTimeout)
-	res, err := c.pool(p).transport.RoundTrip(req)
-	if err != nil {
-		x.dog.disarm()
-		return nil, x.failure(err)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+		e, ok := errors.AsType[*Error](err)
+		return ok && (e.Kind == KindComm || e.Kind == KindWrite)
 	}
-	return x.response(res, req)
+	return false
 }
 
 // mayRetry applies CloudFront's rule: failures to connect are tried again whatever the

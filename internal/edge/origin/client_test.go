@@ -111,7 +111,8 @@ func TestRequestAsSent(t *testing.T) {
 	// CloudFront: the raw path goes to the origin.
 	sent(func(o *cdn.Origin, r *Request) { r.Path = "/a%2Fb/../c;x=1|\"^é%zz" }, "GET /a%2Fb/../c;x=1|\"^é%zz origin.test")
 	sent(func(o *cdn.Origin, r *Request) { r.Path = "//double//x" }, "GET //double//x origin.test")
-	sent(func(o *cdn.Origin, r *Request) { r.Path = "//double|é%zz%41" }, "GET //double%7C%C3%A9%25zz%41 origin.test")
+	sent(func(o *cdn.Origin, r *Request) { r.Path = "//double|é%zz%41" }, "GET //double|é%zz%41 origin.test")
+	sent(func(o *cdn.Origin, r *Request) { r.Path, r.Query = "/a b\t\x7f", "c d" }, "GET /a%20b%09%7F?c%20d origin.test")
 	sent(func(o *cdn.Origin, r *Request) { r.Method, r.Path = "OPTIONS", "*" }, "OPTIONS * origin.test")
 	sent(func(o *cdn.Origin, r *Request) { r.Method = "PROPFIND" }, "PROPFIND /p origin.test")
 }
@@ -126,7 +127,7 @@ func TestHeaderAsSent(t *testing.T) {
 		{Name: "host", Value: "evil"}, {Name: "connection", Value: "close"}, {Name: "transfer-encoding", Value: "chunked"},
 		{Name: "content-length", Value: "7"}, {Name: "te", Value: "trailers"}, {Name: "upgrade", Value: "h2c"}}
 	mustFetch(t, client(t, o), origin, r)
-	const want = "Host: origin.test\nAccept: ours\nConnection: Keep-Alive\nX-Secret: s\nX-Two: 1\nX-Two: 2"
+	const want = "Host: origin.test\nAccept: ours\nX-Two: 1\nX-Two: 2\nX-Secret: s\nConnection: Keep-Alive"
 	if got := strings.Join(o.Last().Lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -284,18 +285,25 @@ func TestTruncatedBodyIsUnexpectedEOF(t *testing.T) {
 	}
 }
 
-// TestSurplusBytes: what an origin sends beyond its length reaches nobody.
+// TestSurplusBytes: what an origin sends beyond its length is nobody's answer, even when
+// the next request follows at once.
 func TestSurplusBytes(t *testing.T) {
+	const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	o := testorigin.Start(t)
 	c := client(t, o)
-	o.On("/long", testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"))
+	origin := custom()
+	origin.ConnectionAttempts = 3
+	long := strings.Repeat("x", 5000)
+	o.On("/long", testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"+poison))
+	o.On("/longer", testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"+long+poison))
+	o.On("/half", testorigin.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"+poison[:20]))
 	o.On("/next", testorigin.Respond(200, "clean")...)
-	for range 5 {
-		if _, body := mustFetch(t, c, custom(), get("/long")); body != "ok" {
-			t.Errorf("/long gave %q", body)
-		}
-		if _, body := mustFetch(t, c, custom(), get("/next")); body != "clean" {
-			t.Errorf("/next gave %q", body)
+	want := map[string]string{"/long": "ok", "/longer": long, "/half": "ok", "/next": "clean"}
+	for range 50 {
+		for _, path := range []string{"/long", "/next", "/longer", "/next", "/half", "/next"} {
+			if _, body := mustFetch(t, c, origin, get(path)); body != want[path] {
+				t.Fatalf("%s gave %.40q", path, body)
+			}
 		}
 	}
 }
@@ -412,7 +420,7 @@ func TestViewersBodyFails(t *testing.T) {
 	if _, is := errors.AsType[*Error](err); is || !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
-	if n := o.Conns(); n != 1 {
+	if n := o.Conns(); n > 1 { // the origin may not have looked yet
 		t.Errorf("%d connections", n)
 	}
 	r = &Request{Method: "PUT", Path: "/", ContentLength: 10, Body: strings.NewReader("short")}
@@ -429,10 +437,22 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestUnwritableRequest(t *testing.T) {
 	o := testorigin.Start(t)
-	r := get("/")
-	r.Header = httpfield.Fields{{Name: "a", Value: "x\x00"}}
-	_, _, err := fetch(client(t, o), custom(), r)
-	wantKind(t, err, KindWrite, 502, false)
+	refused := func(change func(*Request)) {
+		t.Helper()
+		r := get("/")
+		change(r)
+		_, _, err := fetch(client(t, o), custom(), r)
+		wantKind(t, err, KindWrite, 502, false)
+	}
+	refused(func(r *Request) { r.Header = httpfield.Fields{{Name: "a", Value: "x\x00"}} })
+	refused(func(r *Request) { r.Header = httpfield.Fields{{Name: "a", Value: "x\r\nb: y"}} })
+	refused(func(r *Request) { r.Header = httpfield.Fields{{Name: "a b", Value: "x"}} })
+	refused(func(r *Request) { r.Method = "GET /x HTTP/1.1\r\nA: b" })
+	refused(func(r *Request) { r.Host = "a\r\nb: c" })
+	refused(func(r *Request) { r.Host = "a b" })
+	if o.Conns() != 0 {
+		t.Error("a connection was made")
+	}
 }
 
 func TestWriteFailure(t *testing.T) {

@@ -36,12 +36,12 @@ var (
 	errEnded             = errors.New("exchange ended")
 )
 
-// What makes a response invalid for us though net/http lets it pass.
+// What is wrong with a response, where net/http does not say it.
 var (
 	errTooManyInformational = errors.New("more informational responses than are allowed")
 	errSwitching            = errors.New("101 Switching Protocols although no upgrade was asked for")
 	errStatus               = errors.New("status outside 200 to 599")
-	errVersion              = errors.New("not HTTP/1")
+	errNotHTTP              = errors.New("not an HTTP/1 response")
 	errFieldBytes           = errors.New("a field has a name or value with forbidden bytes")
 	errContentRange         = errors.New("Content-Length is not the length that Content-Range names")
 	errZeroSize             = errors.New("connection closed right after a head without a length")

@@ -1,12 +1,8 @@
 package origin
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -27,7 +23,7 @@ type plan struct {
 	serverName string // the name asked for in TLS
 	path       string
 	query      string
-	header     http.Header
+	header     httpfield.Fields
 	signing    *sigv4.Scope // nil = unsigned
 	key        poolKey
 
@@ -61,7 +57,7 @@ func (c *Client) plan(t Target, r *Request) (*plan, error) {
 	p.attempts = orDefault(p.attempts, defaultAttempts)
 	p.connect = orDefault(p.connect, defaultConnectTimeout)
 	p.read = orDefault(p.read, defaultReadTimeout)
-	p.key.connect = p.connect
+	p.key.connect, p.key.secure = p.connect, p.scheme == "https"
 	p.key.address = c.resolve(p.key.domain, port)
 	return p, nil
 }
@@ -71,7 +67,6 @@ func (p *plan) custom(o *cdn.Origin, r *Request) (port string) {
 	p.read = o.Custom.ReadTimeout
 	p.key.keepalive = orDefault(o.Custom.KeepaliveTimeout, defaultKeepalive)
 	p.key.minTLS = minTLS(o.Custom.SSLProtocols)
-	p.key.oldSuites = p.key.minTLS < minTLS(nil)
 	p.scheme = "http"
 	if o.Custom.ProtocolPolicy == cdn.OriginHTTPSOnly ||
 		o.Custom.ProtocolPolicy == cdn.OriginMatchViewer && r.ViewerScheme == "https" {
@@ -127,7 +122,7 @@ func (c *Client) planS3(p *plan, t Target, r *Request) (port string, err error) 
 
 // signing decides whether a request to S3 is signed by us (CloudFront: Restrict access
 // to an Amazon S3 origin, Advanced settings for origin access control).
-func signing(t Target, region string, h http.Header) (*sigv4.Scope, error) {
+func signing(t Target, region string, h httpfield.Fields) (*sigv4.Scope, error) {
 	behavior := "never"
 	switch {
 	case t.AccessControl != nil:
@@ -145,7 +140,7 @@ func signing(t Target, region string, h http.Header) (*sigv4.Scope, error) {
 	case "never":
 		return nil, nil
 	case "no-override":
-		if len(h["Authorization"]) > 0 {
+		if h.Has("authorization") {
 			return nil, nil
 		}
 	case "always":
@@ -213,27 +208,22 @@ func s3Name(domain string) (bucket, region string) {
 	return labels[0], fallback
 }
 
-// header makes net/http's form of f and applies the origin's custom headers, which
+// header takes the fields that may travel and applies the origin's custom headers, which
 // replace the viewer's (CloudFront: Add custom headers to origin requests).
-func header(f httpfield.Fields, custom []cdn.CustomHeader) http.Header {
-	h := make(http.Header, len(f)+len(custom)+6)
+func header(f httpfield.Fields, custom []cdn.CustomHeader) httpfield.Fields {
+	h := make(httpfield.Fields, 0, len(f)+len(custom)+8)
 	for i := range f {
 		if !framing(f[i].Name) {
-			name := httpfield.Title(f[i].Name)
-			h[name] = append(h[name], f[i].Value)
+			h = append(h, f[i])
 		}
 	}
 	for _, c := range custom {
-		h[httpfield.Title(strings.ToLower(c.Name))] = []string{c.Value}
-	}
-	h["Connection"] = []string{"Keep-Alive"}
-	if len(h["User-Agent"]) == 0 {
-		h["User-Agent"] = []string{""} // else net/http speaks its own name
+		h.Set(strings.ToLower(c.Name), c.Value)
 	}
 	return h
 }
 
-// framing names the fields that the transport alone may write.
+// framing names the fields that only appendHead may write.
 func framing(name string) bool {
 	switch name {
 	case "host", "content-length", "transfer-encoding", "connection", "keep-alive",
@@ -242,89 +232,6 @@ func framing(name string) bool {
 	}
 	return false
 }
-
-// request makes net/http's request. Its URL has the server name as its host, so that
-// the transport keeps connections that asked for different names apart; the address
-// that is really dialed is the pool's.
-func (p *plan) request(ctx context.Context, r *Request, x *exchange) *http.Request {
-	u := &url.URL{Scheme: p.scheme, Host: bracket(p.serverName), RawQuery: p.query}
-	setPath(u, p.path)
-	req := &http.Request{
-		Method: r.Method, URL: u, Host: p.host, Header: p.header.Clone(),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	if r.Body != nil {
-		req.Body, req.ContentLength = &upload{r: r.Body, x: x}, r.ContentLength
-		if r.ContentLength == 0 {
-			req.Body = http.NoBody
-		}
-	}
-	return req.WithContext(ctx)
-}
-
-// setPath puts a raw path into u so that it is sent as it is (CloudFront: the raw path
-// goes to the origin).
-func setPath(u *url.URL, raw string) {
-	if raw == "" {
-		raw = "/"
-	}
-	if strings.HasPrefix(raw, "//") {
-		// In this form net/url would send an absolute URL; it takes a valid RawPath.
-		safe := reescape(raw)
-		u.RawPath = safe
-		u.Path, _ = url.PathUnescape(safe)
-		return
-	}
-	u.Opaque = strings.ReplaceAll(raw, " ", "%20")
-}
-
-// reescape percent-encodes only what may not stand in a path (RFC 3986, Section 3.3).
-func reescape(raw string) string {
-	const good = "/-._~!$&'()*+,;=:@"
-	var b strings.Builder
-	for i := 0; i < len(raw); i++ {
-		ch := raw[i]
-		switch {
-		case 'a' <= ch && ch <= 'z', 'A' <= ch && ch <= 'Z', '0' <= ch && ch <= '9', strings.IndexByte(good, ch) >= 0:
-			b.WriteByte(ch)
-		case ch == '%' && validEscape(raw[i:]):
-			b.WriteByte(ch)
-		default:
-			fmt.Fprintf(&b, "%%%02X", ch)
-		}
-	}
-	return b.String()
-}
-
-func validEscape(s string) bool {
-	if len(s) < 3 {
-		return false
-	}
-	_, err := strconv.ParseUint(s[1:3], 16, 8)
-	return err == nil && s[1] != '+' && s[1] != '-'
-}
-
-// upload is the viewer's body on its way to the origin.
-type upload struct {
-	r io.Reader
-	x *exchange
-}
-
-// Read implements io.Reader. It remembers the viewer's failures, which are not the
-// origin's, and stops with its exchange.
-func (u *upload) Read(p []byte) (int, error) {
-	if u.x.ended.Load() {
-		return 0, errEnded
-	}
-	n, err := u.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		u.x.viewerFailed(err)
-	}
-	return n, err
-}
-
-// Close implements io.Closer; the viewer's engine owns the body.
-func (u *upload) Close() error { return nil }
 
 func orDefault[T int | time.Duration](v, def T) T {
 	if v <= 0 {
@@ -339,11 +246,4 @@ func hostOnly(host string) string {
 		return h
 	}
 	return strings.Trim(host, "[]")
-}
-
-func bracket(host string) string {
-	if strings.Contains(host, ":") {
-		return "[" + host + "]"
-	}
-	return host
 }

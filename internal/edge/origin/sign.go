@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"pqfront/internal/httpfield"
@@ -18,44 +17,45 @@ var errNoCredentials = errors.New("no AWS credentials are configured")
 const credentialsFix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE and a credentials file, " +
 	"or give the origin access control the signing behavior never"
 
-// sign adds origin access control's signature to req where the plan wants one.
-func (c *Client) sign(ctx context.Context, p *plan, req *http.Request) error {
+// sign returns the header of a request with origin access control's signature, where the
+// plan wants one.
+func (c *Client) sign(ctx context.Context, p *plan, r *Request) (httpfield.Fields, error) {
 	if p.signing == nil {
-		return nil
+		return p.header, nil
 	}
 	cred, err := c.credentials(ctx)
 	if err != nil {
 		if !c.noCredentials.Swap(true) {
 			c.opt.Logger.Error("requests to an S3 origin cannot be signed", "origin", p.name, "err", err, "fix", credentialsFix)
 		}
-		return fail(p.name, KindCredentials, false, fmt.Errorf("signing a request: %w; %s", err, credentialsFix))
+		return nil, fail(p.name, KindCredentials, false, fmt.Errorf("signing a request: %w; %s", err, credentialsFix))
 	}
 	c.noCredentials.Store(false)
-	h := req.Header
+	h := p.header.Clone()
 	payload := sigv4.EmptyPayload
-	if req.Body != nil && req.Body != http.NoBody {
+	if hasBody(r) {
 		// The body is not read before it is sent. A viewer that announces the hash
 		// itself has S3 check it.
 		payload = sigv4.UnsignedPayload
-		if v := h["X-Amz-Content-Sha256"]; len(v) == 1 && isHash(v[0]) {
-			payload = v[0]
+		if v := h.Get("x-amz-content-sha256"); isHash(v) {
+			payload = v
 		}
 	}
-	for _, name := range []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256", "Date"} {
-		delete(h, name)
+	for _, name := range [...]string{"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "date"} {
+		h.Del(name)
 	}
 	signed := make(map[string][]string)
-	for name, v := range h {
+	for _, f := range h {
 		// S3 wants every x-amz- field signed, and what says how to read a body.
-		if strings.HasPrefix(name, "X-Amz-") || name == "Content-Type" || name == "Content-Md5" {
-			signed[name] = v
+		if strings.HasPrefix(f.Name, "x-amz-") || f.Name == "content-type" || f.Name == "content-md5" {
+			signed[f.Name] = append(signed[f.Name], f.Value)
 		}
 	}
-	r := &sigv4.Request{Method: req.Method, Host: req.Host, Path: p.path, Query: p.query, Header: signed, PayloadHash: payload}
-	for _, f := range sigv4.Sign(r, cred, *p.signing, c.opt.Now()) {
-		h[httpfield.Title(f.Name)] = []string{f.Value}
+	sr := &sigv4.Request{Method: r.Method, Host: p.host, Path: p.path, Query: p.query, Header: signed, PayloadHash: payload}
+	for _, f := range sigv4.Sign(sr, cred, *p.signing, c.opt.Now()) {
+		h.Add(f.Name, f.Value)
 	}
-	return nil
+	return h, nil
 }
 
 func (c *Client) credentials(ctx context.Context) (sigv4.Credentials, error) {
