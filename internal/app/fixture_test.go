@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,7 +41,7 @@ const patience = time.Minute
 const gatedBytes = 1 << 20
 
 // bigBytes does not fit into the kernel's buffers of a connection.
-const bigBytes = 16 << 20
+const bigBytes = 8 << 20
 
 // content is what the origin's objects hold: it tells its own positions.
 var content = sync.OnceValue(func() []byte {
@@ -50,6 +51,10 @@ var content = sync.OnceValue(func() []byte {
 	}
 	return b[:bigBytes]
 })
+
+// useOriginCacheControl is the managed policy UseOriginCacheControlHeaders, whose minimum
+// TTL is 0: that of CachingOptimized, 1 s, overrides no-store.
+const useOriginCacheControl = "83da9c7e-98b4-4e11-a168-04f0df8e2c65"
 
 // testOrigin serves /small, /big and /gated/...; what has "nostore" in its path may not
 // be kept.
@@ -263,15 +268,19 @@ func (e *testEdge) write(s site) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	var doc map[string]any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		e.t.Fatal(err)
+	}
+	config := doc["DistributionConfig"].(map[string]any)
+	nostore := maps.Clone(config["DefaultCacheBehavior"].(map[string]any))
+	nostore["PathPattern"], nostore["CachePolicyId"] = "*nostore*", useOriginCacheControl
+	config["CacheBehaviors"] = map[string]any{"Quantity": 1, "Items": []any{nostore}}
 	if s.edit != nil {
-		var doc map[string]any
-		if err := json.Unmarshal(text, &doc); err != nil {
-			e.t.Fatal(err)
-		}
-		s.edit(doc["DistributionConfig"].(map[string]any))
-		if text, err = json.Marshal(doc); err != nil {
-			e.t.Fatal(err)
-		}
+		s.edit(config)
+	}
+	if text, err = json.Marshal(doc); err != nil {
+		e.t.Fatal(err)
 	}
 	replace(e.t, e.file(s), text)
 }

@@ -304,7 +304,35 @@ func (x *exchange) unkept(ctx context.Context, w *wanted, key []byte, old *entry
 			return x.pass(ctx, w, why)
 		}
 	}
+	resp.Body = whileThere(ctx, resp.Body)
 	return passedOn(resp, why)
+}
+
+// whileThere ends body when ctx does. It was fetched for everybody, but turned out to be
+// this viewer's alone: when it leaves, the origin is let go.
+func whileThere(ctx context.Context, body io.ReadCloser) io.ReadCloser {
+	return &viewersBody{body: body, ctx: ctx, stop: context.AfterFunc(ctx, func() { body.Close() })}
+}
+
+type viewersBody struct {
+	body io.ReadCloser
+	ctx  context.Context
+	stop func() bool
+}
+
+// Read implements io.Reader.
+func (b *viewersBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx) // it is we who closed it
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *viewersBody) Close() error {
+	b.stop()
+	return b.body.Close()
 }
 
 // markSolitary remembers that the object under key cannot be stored.
