@@ -3,6 +3,7 @@ package origin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -308,6 +309,101 @@ func TestSurplusBytes(t *testing.T) {
 	}
 }
 
+// TestReuseAfter: which responses leave a connection that can be used again.
+func TestReuseAfter(t *testing.T) {
+	reused := func(method, raw string, want bool) {
+		t.Helper()
+		o := testorigin.Start(t)
+		o.Always(testorigin.Send(raw))
+		c := client(t, o)
+		for range 2 {
+			mustFetch(t, c, custom(), &Request{Method: method, Path: "/"})
+		}
+		if got := o.Conns() == 1; got != want {
+			t.Errorf("%s %q: reused %v", method, raw, got)
+		}
+	}
+	reused("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true)
+	reused("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true)
+	reused("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true)
+	reused("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\nC: d\r\n\r\n", true)
+	reused("GET", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", true)
+	reused("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", true)
+	reused("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nmistake", false)
+	reused("GET", "HTTP/1.1 204 No Content\r\n\r\nmistake", false)
+	reused("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", false)
+	reused("GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", false)
+	reused("GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", true)
+}
+
+func TestQuiet(t *testing.T) {
+	a := newAuthority(t)
+	for name, secure := range map[string]bool{"plain": false, "tls": true} {
+		t.Run(name, func(t *testing.T) {
+			go1, go2 := make(chan struct{}), make(chan struct{})
+			var options []testorigin.Option
+			if secure {
+				options = append(options, testorigin.WithTLS(&tls.Config{Certificates: []tls.Certificate{a.issue(time.Hour, "origin.test")}}))
+			}
+			o := testorigin.Start(t, options...)
+			o.Always(testorigin.Send("abc"), testorigin.Until(go1), testorigin.Send("d"), testorigin.Until(go2), testorigin.Close)
+			cl := a.client(t, o)
+			origin := custom()
+			if secure {
+				origin.Custom.ProtocolPolicy = cdn.OriginHTTPSOnly
+			}
+			p, err := cl.plan(Target{Origin: origin}, get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := cl.pool(p).get(t.Context(), p.serverName, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.nc.Close()
+			quiet := func(when string, want bool) {
+				t.Helper()
+				for range 200 { // what comes over the network takes its time
+					if c.quiet() == want {
+						return
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+				t.Errorf("%s: quiet is not %v", when, want)
+			}
+			if !secure { // TLS begins with session tickets, read with the first answer
+				quiet("at first", true)
+			}
+			c.begin(time.Minute, false)
+			if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			if secure { // left in TLS: read past our own buffer
+				c.nc.SetReadDeadline(time.Time{})
+				if _, err := io.ReadFull(c.nc, make([]byte, 2)); err != nil {
+					t.Fatal(err)
+				}
+				if c.quiet() { // takes the byte: later calls see none
+					t.Error("a byte left in TLS goes unnoticed")
+				}
+			} else {
+				quiet("unread bytes", false)
+				if _, err := io.ReadFull(c, make([]byte, 3)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			quiet("all read", true)
+			close(go1)
+			quiet("a late byte", false)
+			c.nc.SetReadDeadline(time.Time{})
+			io.ReadFull(c.nc, make([]byte, 1))
+			quiet("read as well", true)
+			close(go2)
+			quiet("closed", false)
+		})
+	}
+}
+
 func TestDialFailures(t *testing.T) {
 	fails := func(err error, kind Kind, status, attempts int) {
 		t.Helper()
@@ -407,6 +503,13 @@ func TestEarlyAnswer(t *testing.T) {
 	res, body := mustFetch(t, c, custom(), r)
 	if res.Status != 413 || body != "too much" {
 		t.Errorf("%d %q", res.Status, body)
+	}
+	// Without Connection: close the rest of the upload still spoils the connection.
+	o.NextEarly(append(testorigin.Respond(413, "too much"), testorigin.Stall)...)
+	mustFetch(t, c, custom(), r)
+	o.Always(testorigin.Respond(200, "ok")...)
+	if res, _ := mustFetch(t, c, custom(), get("/")); res.Facts.Reused {
+		t.Error("a connection was reused in the middle of an upload")
 	}
 }
 

@@ -49,13 +49,13 @@ func (c *conn) readBlock(b []byte) ([]byte, error) {
 		switch {
 		case len(b) > maxResponseHead:
 			return nil, errHeaderTooBig
-		case errors.Is(err, bufio.ErrBufferFull):
-			start = false
-			continue
-		case err != nil:
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		case len(b) == len(line) && !statusLine(line):
 			return nil, fmt.Errorf("%w: %.40q", errNotHTTP, line)
+		case err != nil: // a long line goes on
+			start = false
+			continue
 		case start && (len(line) == 1 || len(line) == 2 && line[0] == '\r'):
 			return b, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,6 +150,60 @@ func FuzzFieldOrder(f *testing.F) {
 		out := ordered(h, fieldOrder(head))
 		if len(out) != 4 || out.Count("a") != 2 || out.Count("b") != 1 || out.Get("a") != "1" || out.Get("content-type") != "x" {
 			t.Errorf("%q gives %v", head, out)
+		}
+	})
+}
+
+// FuzzResponse: whatever an origin sends, what comes of it is an *Error or a response
+// that may be handed to a viewer.
+func FuzzResponse(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nok"), false)
+	f.Add([]byte("HTTP/1.1 100 x\r\n\r\nHTTP/1.0 404 \nTransfer-Encoding: chunked\n\n1\r\na\r\n0\r\nT: x\r\n\r\n"), false)
+	f.Add([]byte("HTTP/1.1 206 P\r\nContent-Range: bytes 0-1/2\r\nContent-Length: 2\r\n\r\nok"), true)
+	f.Add([]byte("HTTP/1.1 204 N\r\nConnection: close, x-a\r\nX-A: 1\r\n\r\n"), false)
+	f.Add([]byte("HTTP/1.1 "+strings.Repeat("2", 5000)), false)
+	f.Fuzz(func(t *testing.T, sent []byte, head bool) {
+		client, server := net.Pipe()
+		go func() {
+			server.Write(sent)
+			server.Close()
+		}()
+		defer client.Close()
+		c := newConn(client, nil, "o")
+		c.begin(3*time.Second, false)
+		p := &pool{slots: make(chan struct{}, 1)}
+		p.slots <- struct{}{}
+		x := &exchange{plan: &plan{name: "o"}, parent: t.Context(), ctx: t.Context(), pool: p, conn: c, unwatch: func() bool { return false }}
+		method := "GET"
+		if head {
+			method = "HEAD"
+		}
+		var res *Response
+		answer, first, err := c.readHead()
+		if err != nil {
+			err = x.failure(err)
+		} else {
+			res, err = x.response(answer, method, first.Sub(first))
+		}
+		if err == nil {
+			for _, h := range res.Header {
+				if !token(h.Name) || h.Name != strings.ToLower(h.Name) || strings.ContainsAny(h.Value, "\r\n\x00") || h.Name == "connection" || h.Name == "transfer-encoding" {
+					t.Errorf("field %q: %q", h.Name, h.Value)
+				}
+			}
+			if res.Status < 200 || res.Status > 599 || res.Length < -1 {
+				t.Errorf("status %d, length %d", res.Status, res.Length)
+			}
+			var n int64
+			n, err = io.Copy(io.Discard, res.Body)
+			if err == nil && res.Length >= 0 && method == "GET" && res.Status != 304 && n != res.Length {
+				t.Errorf("%d bytes of %d without an error", n, res.Length)
+			}
+		}
+		if err != nil {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Status != 502 {
+				t.Errorf("error of type %T: %v", err, err)
+			}
 		}
 	})
 }
