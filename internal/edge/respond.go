@@ -24,6 +24,7 @@ func (x *exchange) respond(ctx context.Context, a *answer, w viewerhttp.Responde
 		Status: a.status, Header: x.dress(a), Bytes: a.bytes, Length: a.length, Close: a.close,
 	}
 	if a.body != nil {
+		a.body.Hold() // a slow viewer keeps the bytes, whatever the cache does
 		x.setBody(a)
 	} else if a.stream != nil {
 		x.response.Stream, x.response.Bytes = a.stream, nil
@@ -31,6 +32,9 @@ func (x *exchange) respond(ctx context.Context, a *answer, w viewerhttp.Responde
 	early := ctx.Err() != nil
 	var err error
 	x.sent, err = w.Respond(&x.response)
+	if a.body != nil {
+		a.body.Release()
+	}
 	if early { // whatever the connection took: nobody was there any more
 		a.gone, x.sent.HeadBytes = true, 0
 	}

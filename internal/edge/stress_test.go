@@ -49,7 +49,7 @@ func TestManyViewersAtOnce(t *testing.T) {
 	if n := records.Load(); n != viewers*each {
 		t.Errorf("%d records of %d requests", n, viewers*each)
 	}
-	if st := e.Cache(); st.Fills != 0 || st.Bytes > st.Limit {
+	if st := e.Cache(); st.Fills != 0 || st.Bytes > st.Limit || st.Pinned != 0 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -15,17 +16,76 @@ const (
 	// each chunk is twice the one before.
 	firstChunk = 16 << 10
 	maxChunk   = 1 << 20
-	// window is how far a fill that cannot be stored runs ahead of its slowest reader.
-	window = 2 << 20
+	// window is how far a fill that cannot be stored runs ahead of its slowest reader, and
+	// windowChunk its pieces: nothing of it is part of the store's limit.
+	window      = 512 << 10
+	windowChunk = 64 << 10
 )
 
 // ErrClosed is what a closed Reader returns.
 var ErrClosed = errors.New("cachestore: reader is closed")
 
-// Body is the complete bytes of an entry.
+// Body is the complete bytes of an entry. It counts for the store's limit as long as it
+// is stored or read: slow readers of objects that were evicted must not add up to more
+// memory than there is.
 type Body struct {
-	chunks [][]byte
-	size   int64
+	chunks  [][]byte
+	size    int64
+	cost    int64
+	account *account
+	// state is how many readers there are, and how many times bodyStored the entries.
+	state atomic.Int64
+}
+
+const bodyStored = 1 << 32
+
+func newBody(chunks [][]byte, size int64, a *account) *Body {
+	b := &Body{chunks: chunks, size: size, account: a}
+	for _, c := range chunks {
+		b.cost += int64(cap(c))
+	}
+	return b
+}
+
+// Hold keeps the body within the store's limit while somebody uses Bytes; Release must
+// follow. Readers do it by themselves.
+func (b *Body) Hold() { b.hold(1) }
+
+// Release ends Hold.
+func (b *Body) Release() { b.hold(-1) }
+
+// hold adds readers, or removes one with -1. The account changes with the first and the
+// last.
+func (b *Body) hold(n int64) {
+	now := b.state.Add(n)
+	before := now - n
+	was, is := before%bodyStored > 0, now%bodyStored > 0
+	if was == is {
+		return
+	}
+	change := b.cost
+	if was {
+		change = -change
+	}
+	b.account.pinned.Add(change)
+	if now < bodyStored {
+		b.account.used.Add(change)
+	}
+}
+
+func (b *Body) pinned() bool { return b.state.Load()%bodyStored > 0 }
+
+// store and unstore tell that an entry with the body comes and goes.
+func (b *Body) store() {
+	if b.state.Add(bodyStored) == bodyStored {
+		b.account.used.Add(b.cost)
+	}
+}
+
+func (b *Body) unstore() {
+	if b.state.Add(-bodyStored) == 0 {
+		b.account.used.Add(-b.cost)
+	}
 }
 
 // Len returns the number of bytes.
@@ -43,19 +103,10 @@ func (b *Body) Bytes() (p []byte, ok bool) {
 	return nil, false
 }
 
-func (b *Body) cost() int64 {
-	var n int64
-	for _, c := range b.chunks {
-		n += int64(cap(c))
-	}
-	return n
-}
-
 // Open returns a reader of n bytes from off on, which must lie inside the body.
 func (b *Body) Open(off, n int64) *Reader {
-	r := &Reader{body: b, left: n}
-	r.skip = off
-	return r
+	b.Hold()
+	return &Reader{body: b, left: n, skip: off, in: true}
 }
 
 // stream is a body that is still growing.
@@ -70,6 +121,33 @@ type stream struct {
 	windowed bool
 	readers  map[*Reader]struct{}
 	wake     chan struct{} // closed at the next change; nil when nobody waits
+
+	account *account
+	whole   *Body // what became of it; every reader holds it
+	debt    int64 // what was not stored is paid for until the last reader has left
+}
+
+// leave takes a reader out; the caller holds mu.
+func (s *stream) leave(r *Reader) {
+	if _, ok := s.readers[r]; !ok {
+		return
+	}
+	delete(s.readers, r)
+	if s.whole != nil {
+		s.whole.Release()
+	}
+	if s.windowed {
+		s.changed()
+	}
+	s.settle()
+}
+
+// settle pays the debt when nobody is left to need the bytes; the caller holds mu.
+func (s *stream) settle() {
+	if len(s.readers) == 0 {
+		s.account.used.Add(-s.debt)
+		s.debt = 0
+	}
 }
 
 // changed wakes everybody who waits; the caller holds mu.
@@ -112,10 +190,10 @@ func (s *stream) drop() int64 {
 	return freed
 }
 
-// held returns how many bytes are kept.
-func (s *stream) held() int64 {
+// ahead returns how many bytes are kept beyond the chunk that the slowest reader is in.
+func (s *stream) ahead() int64 {
 	var n int64
-	for _, c := range s.chunks {
+	for _, c := range s.chunks[min(1, len(s.chunks)):] {
 		n += int64(len(c))
 	}
 	return n
@@ -131,6 +209,7 @@ type Reader struct {
 	at    int // offset inside of it
 	skip  int64
 	left  int64 // bytes still wanted; negative = all
+	in    bool  // it holds body
 	ended bool
 }
 
@@ -140,10 +219,12 @@ func (r *Reader) next() ([]byte, error) {
 	case r.ended:
 		return nil, ErrClosed
 	case r.left == 0:
+		r.leave()
 		return nil, io.EOF
 	case r.s == nil:
 		p, _ := r.cut(r.body.chunks, 0)
 		if p == nil {
+			r.leave()
 			return nil, io.EOF
 		}
 		return p, nil
@@ -160,6 +241,7 @@ func (r *Reader) next() ([]byte, error) {
 			return p, nil
 		}
 		if r.s.done {
+			r.s.leave(r)
 			if r.s.err != nil {
 				return nil, r.s.err
 			}
@@ -245,13 +327,18 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	r.ended = true
+	r.leave()
+	return nil
+}
+
+// leave lets go of the bytes.
+func (r *Reader) leave() {
 	if r.s != nil {
 		r.s.mu.Lock()
-		defer r.s.mu.Unlock()
-		delete(r.s.readers, r)
-		if r.s.windowed {
-			r.s.changed()
-		}
+		r.s.leave(r)
+		r.s.mu.Unlock()
+	} else if r.in {
+		r.in = false
+		r.body.Release()
 	}
-	return nil
 }

@@ -40,7 +40,7 @@ type Store[M any] struct {
 	limit, maxObject int64
 	metaSize         func(M) int64
 	seed             maphash.Seed
-	used             atomic.Int64
+	account          account
 	evicted          atomic.Uint64
 	hand             atomic.Uint32 // the shard whose turn it is to give up an entry
 	shard            [shards]shard[M]
@@ -55,12 +55,18 @@ type shard[M any] struct {
 	ring    Entry[M] // sentinel; ring.next is the oldest
 }
 
+// account is what the bytes of a store come to.
+type account struct {
+	used   atomic.Int64 // by entries, running fills, and bodies that are being read
+	pinned atomic.Int64 // of it, by bodies that are being read: evicting them frees nothing
+}
+
 // Entry is one stored object. It never changes.
 type Entry[M any] struct {
 	Meta M
 	body *Body
 	key  string
-	cost int64
+	cost int64 // of key and description; the body has its own
 
 	uses       atomic.Uint32
 	prev, next *Entry[M] // guarded by the shard's mutex
@@ -136,9 +142,8 @@ func (s *Store[M]) Update(old *Entry[M], meta M) *Entry[M] {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.entries[old.key] == old {
-		s.used.Add(e.cost - old.cost)
-		sh.unlink(old)
-		sh.link(e)
+		s.account.used.Add(e.cost)
+		s.insert(sh, e)
 	}
 	return e
 }
@@ -149,8 +154,7 @@ func (s *Store[M]) Delete(e *Entry[M]) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.entries[e.key] == e {
-		sh.unlink(e)
-		s.used.Add(-e.cost)
+		s.remove(sh, e)
 	}
 }
 
@@ -158,12 +162,13 @@ func (s *Store[M]) Delete(e *Entry[M]) {
 type Stats struct {
 	Entries, Fills int
 	Bytes, Limit   int64
+	Pinned         int64 // of Bytes: bodies that are being read
 	Evicted        uint64
 }
 
 // Stats counts.
 func (s *Store[M]) Stats() Stats {
-	st := Stats{Bytes: s.used.Load(), Limit: s.limit, Evicted: s.evicted.Load()}
+	st := Stats{Bytes: s.account.used.Load(), Pinned: s.account.pinned.Load(), Limit: s.limit, Evicted: s.evicted.Load()}
 	for i := range s.shard {
 		sh := &s.shard[i]
 		sh.mu.RLock()
@@ -182,20 +187,27 @@ func (s *Store[M]) shardOf(key []byte) *shard[M] {
 }
 
 func (s *Store[M]) newEntry(key string, meta M, b *Body) *Entry[M] {
-	return &Entry[M]{Meta: meta, body: b, key: key, cost: s.metaCost(key, meta) + b.cost()}
+	return &Entry[M]{Meta: meta, body: b, key: key, cost: s.metaCost(key, meta)}
 }
 
 func (s *Store[M]) metaCost(key string, meta M) int64 {
 	return entryOverhead + int64(len(key)) + s.metaSize(meta)
 }
 
-// insert stores e, whose cost is already reserved.
+// insert stores e, whose cost, but for the body's, is already reserved.
 func (s *Store[M]) insert(sh *shard[M], e *Entry[M]) {
+	e.body.store() // before the old entry goes: it may have the same body
 	if old := sh.entries[e.key]; old != nil {
-		sh.unlink(old)
-		s.used.Add(-old.cost)
+		s.remove(sh, old)
 	}
 	sh.link(e)
+}
+
+// remove takes e out. Its body is paid for as long as somebody reads it.
+func (s *Store[M]) remove(sh *shard[M], e *Entry[M]) {
+	sh.unlink(e)
+	s.account.used.Add(-e.cost)
+	e.body.unstore()
 }
 
 func (sh *shard[M]) link(e *Entry[M]) {
@@ -219,43 +231,51 @@ func (sh *shard[M]) take(e *Entry[M]) {
 }
 
 // reserve claims n bytes, evicting entries for it; false when even an empty store would
-// not have them.
+// not have them. What is being read is not evicted: that would not free its bytes.
 func (s *Store[M]) reserve(n int64) bool {
-	if s.used.Add(n) <= s.limit {
+	if s.account.used.Add(n) <= s.limit {
 		return true
 	}
-	for empty := 0; s.used.Load() > s.limit; {
+	if s.account.pinned.Load()+n > s.limit { // others need not go for nothing
+		s.release(n)
+		return false
+	}
+	for idle := 0; s.account.used.Load() > s.limit; {
 		if s.sweep(&s.shard[s.hand.Add(1)%shards]) {
-			empty = 0
+			idle = 0
 			continue
 		}
-		if empty++; empty == shards {
-			s.used.Add(-n)
+		if idle++; idle == shards {
+			s.release(n)
 			return false
 		}
 	}
 	return true
 }
 
-func (s *Store[M]) release(n int64) { s.used.Add(-n) }
+func (s *Store[M]) release(n int64) { s.account.used.Add(-n) }
 
-// sweep passes the hand over one shard: it removes the oldest entry that was not used
-// since the hand last came by, and takes a use from those before it. false = no entries.
-func (s *Store[M]) sweep(sh *shard[M]) bool {
+// sweep passes the hand over one shard: it removes the oldest entry that nobody reads and
+// that was not used since the hand last came by, and takes a use from those before it.
+// false = there was nothing to do.
+func (s *Store[M]) sweep(sh *shard[M]) (progress bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for n := len(sh.entries); n > 0; n-- { // one round: a lone hot entry is not used up in one go
 		e := sh.ring.next
-		if u := e.uses.Load(); u > 0 {
+		u := e.uses.Load()
+		if u > 0 {
 			e.uses.Store(u - 1)
+			progress = true
+		}
+		if u > 0 || e.body.pinned() {
 			sh.take(e)
 			sh.pushBack(e)
 			continue
 		}
-		sh.unlink(e)
-		s.used.Add(-e.cost)
+		s.remove(sh, e)
 		s.evicted.Add(1)
 		return true
 	}
-	return len(sh.entries) > 0
+	return progress
 }

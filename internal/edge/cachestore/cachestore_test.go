@@ -77,8 +77,8 @@ func TestBodiesComeBack(t *testing.T) {
 			if _, err := e.Body().Open(off, l).WriteTo(&w); err != nil || !bytes.Equal(w.Bytes(), want[off:off+l]) {
 				t.Errorf("%d %v: part %d+%d differs (%v)", n, known, off, l, err)
 			}
-			if waste := e.cost - int64(n); waste > int64(n)/8+4096 {
-				t.Errorf("%d %v: costs %d", n, known, e.cost)
+			if waste := e.cost + e.body.cost - int64(n); waste > int64(n)/8+4096 {
+				t.Errorf("%d %v: costs %d", n, known, e.cost+e.body.cost)
 			}
 		}
 	}
@@ -108,6 +108,78 @@ func TestLimits(t *testing.T) {
 	if st := s.Stats(); st.Bytes != 0 || st.Entries != 0 {
 		t.Errorf("empty, but %+v", st)
 	}
+}
+
+// TestReadBodiesCount: viewers that read many large objects slowly must not hold more
+// memory than the limit, though the objects are no longer stored.
+func TestReadBodiesCount(t *testing.T) {
+	s := New(Options[string]{Limit: 1 << 20, MaxObject: 300 << 10})
+	put(t, s, "small", data(1000), true)
+	var readers []*Reader
+	for i := range 20 {
+		_, f, _ := s.Begin(fmt.Append(nil, i), nil)
+		if !f.Publish("m", 200<<10) {
+			continue
+		}
+		r, _ := f.Open(t.Context(), 0, -1) // joined while it is filled
+		if err := f.ReadFrom(t.Context(), bytes.NewReader(data(200<<10))); err != nil {
+			t.Fatal(err)
+		}
+		readers = append(readers, r)
+		if e := f.Finish(); i%2 == 0 {
+			readers = append(readers, e.Body().Open(0, 200<<10)) // and one after that
+		}
+	}
+	st := s.Stats()
+	if st.Bytes > st.Limit || st.Pinned != 5*200<<10 || len(readers) != 8 {
+		t.Errorf("%d readers, %+v", len(readers), st)
+	}
+	if s.Get([]byte("small")) == nil {
+		t.Error("an entry was evicted although that could not help")
+	}
+	for i, r := range readers {
+		if i%2 == 0 {
+			read(t, r)
+		}
+		r.Close()
+		r.Close()
+	}
+	if st := s.Stats(); st.Pinned != 0 || st.Bytes > st.Limit {
+		t.Errorf("nobody reads, but %+v", st)
+	}
+	if put(t, s, "new", data(200<<10), true) == nil {
+		t.Error("there is room again, but nothing is stored")
+	}
+	e := s.Get([]byte("new"))
+	e.Body().Hold()
+	s.Delete(e)
+	before := s.Stats()
+	e.Body().Release()
+	if st := s.Stats(); before.Pinned != 200<<10 || st.Pinned != 0 || st.Bytes != before.Bytes-200<<10 {
+		t.Errorf("%+v, before %+v", st, before)
+	}
+}
+
+// TestFailedBodiesCount: what a failed fill has read is paid for while somebody still
+// reads it.
+func TestFailedBodiesCount(t *testing.T) {
+	s := New(Options[string]{})
+	_, f, _ := s.Begin([]byte("k"), nil)
+	f.Publish("m", 200<<10)
+	r, _ := f.Open(t.Context(), 0, -1)
+	other, _ := f.Open(t.Context(), 0, -1)
+	f.Fail(io.ErrUnexpectedEOF)
+	other.Close()
+	if st := s.Stats(); st.Bytes < 200<<10 {
+		t.Errorf("%+v", st)
+	}
+	if _, err := io.ReadAll(r); err != io.ErrUnexpectedEOF {
+		t.Error(err)
+	}
+	if st := s.Stats(); st.Bytes != 0 {
+		t.Errorf("%+v", st)
+	}
+	r.Close()
 }
 
 func TestUsedEntriesStay(t *testing.T) {
@@ -402,7 +474,19 @@ func TestAgainstAMap(t *testing.T) {
 		model := map[string]string{}
 		key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g"})
 		n := 0
+		var readers []*Reader
 		t.Repeat(map[string]func(*rapid.T){
+			"read": func(t *rapid.T) {
+				if e := s.Get([]byte(key.Draw(t, "key"))); e != nil {
+					readers = append(readers, e.Body().Open(0, e.Body().Len()))
+				}
+			},
+			"leave": func(t *rapid.T) {
+				if len(readers) > 0 {
+					readers[0].Close()
+					readers = readers[1:]
+				}
+			},
 			"put": func(t *rapid.T) {
 				k := key.Draw(t, "key")
 				n++
@@ -441,12 +525,25 @@ func TestAgainstAMap(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				var sum int64
+				bodies := map[*Body]bool{}
 				for k := range model {
 					if e := s.Get([]byte(k)); e != nil {
-						sum += e.cost
+						sum += e.cost + e.body.cost
+						bodies[e.body] = true
 					}
 				}
-				if st := s.Stats(); st.Bytes != sum || st.Bytes > st.Limit || st.Fills != 0 {
+				var pinned int64
+				read := map[*Body]bool{}
+				for _, r := range readers {
+					if b := r.body; !read[b] {
+						read[b] = true
+						pinned += b.cost
+						if !bodies[b] {
+							sum += b.cost
+						}
+					}
+				}
+				if st := s.Stats(); st.Bytes != sum || st.Pinned != pinned || st.Bytes > st.Limit || st.Fills != 0 {
 					t.Fatalf("%+v, entries cost %d", st, sum)
 				}
 			},
@@ -495,7 +592,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if st := s.Stats(); st.Bytes > st.Limit || st.Fills != 0 {
+	if st := s.Stats(); st.Bytes > st.Limit || st.Fills != 0 || st.Pinned != 0 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -36,7 +36,7 @@ type Fill[M any] struct {
 }
 
 func (s *Store[M]) newFill(key string) *Fill[M] {
-	return &Fill[M]{store: s, key: key, length: -1, s: stream{readers: map[*Reader]struct{}{}}}
+	return &Fill[M]{store: s, key: key, length: -1, s: stream{readers: map[*Reader]struct{}{}, account: &s.account}}
 }
 
 // Publish makes the description known to everybody who waits and opens the body for
@@ -111,6 +111,7 @@ func (f *Fill[M]) space(ctx context.Context) ([]byte, error) {
 		f.s.mu.Unlock()
 	}
 	if f.s.windowed {
+		size = windowChunk
 		if err := f.throttle(ctx); err != nil {
 			return nil, err
 		}
@@ -153,7 +154,7 @@ func (f *Fill[M]) throttle(ctx context.Context) error {
 		if len(f.s.readers) == 0 {
 			return ErrAbandoned
 		}
-		if f.s.held() < window {
+		if f.s.ahead() < window {
 			return nil
 		}
 		if err := f.s.wait(ctx); err != nil {
@@ -179,27 +180,34 @@ func (f *Fill[M]) Finish() *Entry[M] {
 	f.ended, f.s.done = true, true
 	defer f.s.changed()
 	if f.s.windowed {
-		f.store.release(f.reserved)
+		f.owe()
 		return nil
 	}
 	e := f.store.newEntry(f.key, f.meta, f.compact())
-	f.store.used.Add(e.cost - f.reserved) // what growing by doubling reserved too much
+	f.s.whole = e.body
+	e.body.hold(int64(len(f.s.readers)))
 	f.store.insert(sh, e)
+	f.store.account.used.Add(e.cost - f.reserved) // the body has its own account now
 	f.entry = e
 	return e
+}
+
+// owe releases what was reserved when the last reader has left; the caller holds the lock.
+func (f *Fill[M]) owe() {
+	f.s.debt = f.reserved
+	f.s.settle()
 }
 
 // compact returns the body in as few bytes as it needs; the caller holds the lock.
 // Readers keep the chunks that they are in.
 func (f *Fill[M]) compact() *Body {
-	b := &Body{size: f.s.size}
+	var chunks [][]byte
 	if f.s.size <= Contiguous && len(f.s.chunks) > 1 {
 		one := make([]byte, 0, f.s.size)
 		for _, c := range f.s.chunks {
 			one = append(one, c...)
 		}
-		b.chunks = [][]byte{one}
-		return b
+		return newBody([][]byte{one}, f.s.size, &f.store.account)
 	}
 	for _, c := range f.s.chunks {
 		if len(c) == 0 {
@@ -208,16 +216,16 @@ func (f *Fill[M]) compact() *Body {
 		if cap(c)-len(c) > len(c)/8 {
 			c = append(make([]byte, 0, len(c)), c...)
 		}
-		b.chunks = append(b.chunks, c)
+		chunks = append(chunks, c)
 	}
-	return b
+	return newBody(chunks, f.s.size, &f.store.account)
 }
 
 // Renew ends the fill with the bytes of an earlier entry under a new description.
 func (f *Fill[M]) Renew(old *Entry[M], meta M) *Entry[M] {
 	e := f.store.newEntry(f.key, meta, old.body)
 	e.uses.Store(old.uses.Load())
-	f.store.used.Add(e.cost) // no reserve: old's cost, nearly the same, is released below
+	f.store.account.used.Add(e.cost) // no reserve: old's cost, nearly the same, is released below
 	sh := f.store.shardOf([]byte(f.key))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -248,7 +256,7 @@ func (f *Fill[M]) end(err error) {
 	}
 	f.ended, f.err = true, err
 	f.s.done, f.s.err = true, err
-	f.store.release(f.reserved)
+	f.owe()
 	f.s.changed()
 }
 
