@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,22 +28,11 @@ func startDemo(state string) (*demoSite, error) {
 		return nil, err
 	}
 	s := &demoSite{addr: l.Addr().String(), done: make(chan struct{})}
-	s.server = &http.Server{Handler: demo.Origin(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	dir := filepath.Join(state, "demo")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := s.write(filepath.Join(state, "demo"), uint16(l.Addr().(*net.TCPAddr).Port)); err != nil {
+		l.Close()
 		return nil, err
 	}
-	for _, h := range demo.Hosts() {
-		text, err := demo.Config(h, uint16(l.Addr().(*net.TCPAddr).Port))
-		if err != nil {
-			return nil, err
-		}
-		path := filepath.Join(dir, h.Alias+".json")
-		if err := atomicfile.Write(path, text, 0o600); err != nil {
-			return nil, err
-		}
-		s.files = append(s.files, path)
-	}
+	s.server = &http.Server{Handler: demo.Origin(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		defer close(s.done)
 		s.server.Serve(l) // ends with ErrServerClosed, by close
@@ -52,12 +40,31 @@ func startDemo(state string) (*demoSite, error) {
 	return s, nil
 }
 
+// write writes the distributions' files.
+func (s *demoSite) write(dir string, port uint16) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, h := range demo.Hosts() {
+		text, err := demo.Config(h, port)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, h.Alias+".json")
+		if err := atomicfile.Write(path, text, 0o600); err != nil {
+			return err
+		}
+		s.files = append(s.files, path)
+	}
+	return nil
+}
+
+// close ends the origin. The edge, its only client, has stopped already.
 func (s *demoSite) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := s.server.Shutdown(ctx); err != nil {
+	err := s.server.Close()
+	<-s.done
+	if err != nil {
 		return fmt.Errorf("stopping the demo's origin: %w", err)
 	}
-	<-s.done
 	return nil
 }

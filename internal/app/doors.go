@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,19 +39,26 @@ func newDoor(name string, l net.Listener, handler http.Handler, config *tls.Conf
 	}
 }
 
-// run serves until ctx ends, then lets requests in flight finish.
+// doorGrace is how long requests in flight may go on when the door closes.
+const doorGrace = 2 * time.Second
+
+// run serves until ctx ends, then lets requests in flight finish, for a moment.
 func (d *door) run(ctx context.Context) error {
-	stopped := make(chan error, 1)
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), doorGrace)
 		defer cancel()
-		stopped <- d.server.Shutdown(grace)
+		if d.server.Shutdown(grace) != nil {
+			d.server.Close() // somebody holds a connection and says nothing: no reason to fail
+		}
 	})
 	err := d.server.Serve(d.listener)
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return <-stopped
+	<-stopped
+	return nil
 }
 
 // eitherListener gives connections that speak TLS or plain HTTP, as their first byte says.
@@ -69,11 +77,12 @@ func (l *eitherListener) Accept() (net.Conn, error) {
 }
 
 // eitherConn finds out at its first Read what it speaks. Only net/http's one reader
-// goroutine reads it, and writes come after the first read.
+// goroutine reads it, and writes come after the first read; but it may be closed at any
+// time.
 type eitherConn struct {
 	net.Conn
 	config *tls.Config
-	inner  net.Conn
+	inner  atomic.Pointer[net.Conn]
 }
 
 // recordHandshake is the first byte of a TLS connection: a record of type handshake
@@ -82,32 +91,36 @@ const recordHandshake = 22
 
 // Read implements net.Conn.
 func (c *eitherConn) Read(p []byte) (int, error) {
-	if c.inner == nil {
+	inner := c.inner.Load()
+	if inner == nil {
 		r := bufio.NewReaderSize(c.Conn, 512)
 		first, err := r.Peek(1)
 		if err != nil {
 			return 0, err
 		}
-		c.inner = &readAhead{c.Conn, r}
+		var conn net.Conn = &readAhead{c.Conn, r}
 		if first[0] == recordHandshake {
-			c.inner = tls.Server(c.inner, c.config)
+			conn = tls.Server(conn, c.config)
 		}
+		inner = &conn
+		c.inner.Store(inner)
 	}
-	return c.inner.Read(p)
+	return (*inner).Read(p)
 }
 
 // Write implements net.Conn.
 func (c *eitherConn) Write(p []byte) (int, error) {
-	if c.inner == nil {
+	inner := c.inner.Load()
+	if inner == nil {
 		return 0, net.ErrClosed // nothing is said before the peer has spoken
 	}
-	return c.inner.Write(p)
+	return (*inner).Write(p)
 }
 
 // Close implements net.Conn.
 func (c *eitherConn) Close() error {
-	if t, ok := c.inner.(*tls.Conn); ok {
-		return t.Close()
+	if inner := c.inner.Load(); inner != nil {
+		return (*inner).Close()
 	}
 	return c.Conn.Close()
 }

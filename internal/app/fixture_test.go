@@ -360,6 +360,7 @@ func (e *testEdge) clientTLS(name string, protos ...string) *tls.Config {
 // viewer is a client with connections of its own to the edge.
 type viewer struct {
 	http.Client
+	t     *testing.T
 	host  string
 	close func()
 	dials atomic.Int64
@@ -369,7 +370,7 @@ type viewer struct {
 
 // viewer returns an HTTP/2 or HTTP/1.1 client.
 func (e *testEdge) viewer(host, proto string, edit ...func(*tls.Config)) *viewer {
-	v := &viewer{host: host}
+	v := &viewer{t: e.t, host: host}
 	config := e.clientTLS(host)
 	for _, f := range edit {
 		f(config)
@@ -392,7 +393,7 @@ func (e *testEdge) viewer(host, proto string, edit ...func(*tls.Config)) *viewer
 
 // viewer3 returns an HTTP/3 client.
 func (e *testEdge) viewer3(host string, edit ...func(*tls.Config)) *viewer {
-	v := &viewer{host: host}
+	v := &viewer{t: e.t, host: host}
 	config := e.clientTLS(host)
 	for _, f := range edit {
 		f(config)
@@ -458,6 +459,7 @@ func (v *viewer) begin(path string, n int) (*download, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.t.Cleanup(func() { resp.Body.Close() })
 	if resp.StatusCode != 200 {
 		return nil, fmt.Errorf("status %d", resp.StatusCode)
 	}

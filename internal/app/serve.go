@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -30,10 +31,16 @@ import (
 // Serve runs an edge until ctx ends and everything has stopped. A *ConfigError means
 // that nothing was started.
 func Serve(ctx context.Context, c *Config) error {
+	if c.PortsFile != "" {
+		// One of an earlier run would be taken for the sign that this one is ready.
+		if err := os.Remove(c.PortsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--ports-file: %w", err)
+		}
+	}
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return fmt.Errorf("making the state folder (--state): %w", err)
 	}
-	p := &process{Config: c}
+	p := &process{Config: c, floor: heapFloor(c.Env)}
 	defer p.close()
 	if err := p.prepare(ctx); err != nil {
 		return err
@@ -48,6 +55,7 @@ func Serve(ctx context.Context, c *Config) error {
 // the opposite one.
 type process struct {
 	*Config
+	floor []byte // see heapFloor
 
 	ca      *localca.CA
 	demo    *demoSite // nil when the owner brought files
@@ -107,7 +115,7 @@ func (p *process) prepare(ctx context.Context) error {
 	if err := p.watcher.Load(ctx, "start"); err != nil {
 		return &ConfigError{Text: err.Error()}
 	}
-	if p.tickets, err = openTickets(p.State, now); err != nil {
+	if p.tickets, err = openTickets(p.State, now, p.Logger); err != nil {
 		return err
 	}
 	if p.logs, err = openLogs(p.Config); err != nil {

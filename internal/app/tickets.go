@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,22 +21,23 @@ type ticketStore struct {
 	keys *viewertls.TicketKeys
 }
 
-// openTickets reads the keys of an earlier run, those that still live, or makes the first.
-func openTickets(state string, now time.Time) (*ticketStore, error) {
-	s := &ticketStore{path: filepath.Join(state, "ticket-keys.json"), keys: viewertls.NewTicketKeys(now)}
+// openTickets reads the keys of an earlier run, those that still live. It makes one when
+// none of them may seal any more.
+func openTickets(state string, now time.Time, log *slog.Logger) (*ticketStore, error) {
+	s := &ticketStore{path: filepath.Join(state, "ticket-keys.json")}
 	text, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, s.save()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading ticket keys: %w", err)
-	}
 	var kept []viewertls.TicketKey
-	if err := json.Unmarshal(text, &kept); err != nil {
-		return nil, fmt.Errorf("%s is damaged (%w): remove it, sessions are then not resumed once", s.path, err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("reading ticket keys: %w", err)
+	default:
+		if err := json.Unmarshal(text, &kept); err != nil {
+			return nil, fmt.Errorf("%s is damaged (%w): remove it, sessions are then not resumed once", s.path, err)
+		}
 	}
-	if err := s.keys.Import(kept, now); err != nil {
-		return nil, err
+	if s.keys, err = viewertls.LoadTicketKeys(kept, now); err != nil {
+		log.Warn("some ticket keys of an earlier run are left out, their tickets are not resumed", "file", s.path, "err", err)
 	}
 	return s, s.save()
 }
