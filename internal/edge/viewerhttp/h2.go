@@ -204,7 +204,7 @@ func (c *h2Conn) failLocked(code h2Code) (first bool) {
 	if c.closing {
 		return false
 	}
-	c.leaving, c.lastID = h2Left, min(c.lastID, c.maxID)
+	c.leaving, c.lastID = h2Left, c.maxID
 	c.queue(appendH2GoAway(c.buffer(), c.lastID, code))
 	c.closing, c.closeBy = true, c.e.now().Add(c.lim.LingerTimeout)
 	c.abandon()

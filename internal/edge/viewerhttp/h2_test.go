@@ -194,7 +194,10 @@ func TestH2EarlyAnswer(t *testing.T) {
 	h2Run(t, &Engine{}, func(p *h2Peer) {
 		p.post(1, "/bytes/5")
 		p.expect("1: 200, 5 bytes; 1: reset 0")
-		p.data(1, make([]byte, 10), true) // was on its way
+		for range 100 { // was on its way, more than the connection's window in all
+			p.data(1, make([]byte, 16000), false)
+			p.settle()
+		}
 		p.get(3, "/")
 		p.expect("3: 200, 17 bytes")
 	})
@@ -367,6 +370,62 @@ func TestH2ConnWindow(t *testing.T) {
 		}
 		p.data(1, nil, true)
 		p.expect("1: 200, 70 bytes")
+	})
+}
+
+// What nobody reads is given back to the connection when its stream is over, or when
+// its body is refused; else the connection would run dry.
+func TestH2ConnWindowGivenBack(t *testing.T) {
+	f := func(name, path string, after func(p *h2Peer, id uint32)) {
+		t.Run(name, func(t *testing.T) {
+			h2Run(t, &Engine{Limits: Limits{BodyBytes: 150_000}}, func(p *h2Peer) {
+				var id uint32
+				for id = 1; id < 61; id += 2 {
+					p.post(id, path)
+					for range 12 {
+						p.data(id, make([]byte, 16000), false)
+						p.settle()
+					}
+					after(p, id)
+				}
+				p.heard()
+				p.get(id, "/")
+				p.expect(fmt.Sprintf("%d: 200, 17 bytes", id))
+			})
+		})
+	}
+	reset := func(p *h2Peer, id uint32) { p.frame(h2RSTStream, 0, id, u32(8)) }
+	f("reset", "/wait", reset)
+	f("answered without reading", "/sleep", func(p *h2Peer, id uint32) { time.Sleep(2 * time.Second) })
+	f("body too large", "/wait", func(p *h2Peer, id uint32) {
+		p.data(id, make([]byte, 16000), false)
+		p.data(id, make([]byte, 16000), false)
+		p.settle()
+		if id%20 == 1 {
+			return
+		}
+		reset(p, id)
+	})
+}
+
+// Many Streams for a viewer that pauses: what is read ahead is bounded, and all goes
+// on after the pause.
+func TestH2Pause(t *testing.T) {
+	h2Run(t, &Engine{}, func(p *h2Peer) {
+		p.setting(h2SetInitialWindow, 1<<20)
+		p.windowUpdate(0, 1<<30)
+		p.settle()
+		p.paused.Store(true)
+		p.frame(h2Ping, 0, 0, make([]byte, 8))
+		for i := range uint32(60) {
+			p.get(2*i+1, "/stream/100000")
+		}
+		p.settle()
+		time.Sleep(10 * time.Second)
+		close(p.resume)
+		if got := strings.Count(p.heard(), "200, 100000 bytes"); got != 60 {
+			t.Errorf("%d of 60 answers came", got)
+		}
 	})
 }
 

@@ -98,9 +98,12 @@ func (p *benchPeer) await(b *testing.B, n int) {
 		p.in.Discard(h2HeaderLen + f.length)
 		switch {
 		case f.typ == h2GoAway || f.typ == h2RSTStream:
-			b.Fatalf("frame type %d", f.typ)
+			last, _ := p.in.Peek(min(8, p.in.Buffered()))
+			b.Fatalf("frame type %d: %x", f.typ, last)
 		case f.typ == h2Data || f.typ == h2Headers:
-			p.owed += f.length
+			if f.typ == h2Data {
+				p.owed += f.length
+			}
 			if f.has(h2FlagEndStream) {
 				n--
 			}

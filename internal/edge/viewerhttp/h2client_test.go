@@ -35,8 +35,10 @@ type h2Peer struct {
 	order    []uint32 // the streams of DATA frames as they came
 	updates  map[uint32]int64
 	settings map[uint16]uint32
-	deaf     bool        // reads nothing more
-	mute     atomic.Bool // does not acknowledge SETTINGS
+	deaf     bool // reads nothing more
+	paused   atomic.Bool
+	resume   chan struct{} // ends the pause
+	mute     atomic.Bool   // does not acknowledge SETTINGS
 	refused  []Rejection
 	served   atomic.Bool // ServeH2 returned
 	ended    bool        // the connection was closed by the server
@@ -68,7 +70,7 @@ func h2Run(t *testing.T, e *Engine, f func(p *h2Peer)) {
 func h2Dial(t testing.TB, e *Engine) *h2Peer {
 	client, server := net.Pipe()
 	p := &h2Peer{t: t, conn: client, answers: map[uint32]*h2Got{}, updates: map[uint32]int64{}, settings: map[uint16]uint32{}}
-	p.begun = make(chan struct{})
+	p.begun, p.resume = make(chan struct{}), make(chan struct{})
 	p.begin = sync.OnceFunc(func() { close(p.begun) })
 	p.enc = oracle.NewEncoder(&p.block)
 	var ctx context.Context
@@ -173,6 +175,9 @@ func (p *h2Peer) listen() {
 		p.mu.Unlock()
 		if deaf {
 			return
+		}
+		if p.paused.Load() {
+			<-p.resume
 		}
 		if _, err := io.ReadFull(p.conn, head); err != nil {
 			p.note("eof")

@@ -101,6 +101,9 @@ func h2PeerSite(ctx context.Context, r *Request) *Response {
 			body = io.MultiReader(body, iotest.ErrReader(errH2Test))
 		}
 		return &Response{Status: 200, Header: h, Stream: h2OnlyReader{body}, Length: int64(n)}
+	case "sleep":
+		time.Sleep(time.Second)
+		return h2Text(200, "")
 	case "wait":
 		<-ctx.Done()
 		return h2Text(503, "")

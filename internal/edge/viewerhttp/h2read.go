@@ -234,8 +234,7 @@ func (c *h2Conn) moveWindows(size int64) error {
 		}
 		c.windowMoved(st)
 	}
-	c.wake()
-	return nil
+	return nil // the answer to SETTINGS wakes the writer
 }
 
 // windowMoved lets st send, or keeps it from it.

@@ -47,6 +47,11 @@ func TestH2BadFrames(t *testing.T) {
 		p.frame(h2Headers, 5, 1, p.fields("trailer: x"))
 		p.get(3, "/")
 	})
+	f("5.1 after a reset from both sides nothing can be on its way", "1: reset 1; goaway 5 last 1 | bad-pseudo-field; h2-stream-closed", func(p *h2Peer) {
+		p.frame(h2Headers, 4, 1, p.fields(":method: GET"))
+		p.frame(h2RSTStream, 0, 1, u32(8))
+		p.get(1, "/")
+	})
 	f("5.5 unknown frames and flags are ignored", "1: 200, 17 bytes", func(p *h2Peer) {
 		p.frame(0xbe, 0xff, 0, []byte("x"))
 		p.frame(0xef, 0xff, 77, nil)
