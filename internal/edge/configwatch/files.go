@@ -3,10 +3,12 @@ package configwatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -202,23 +204,28 @@ func look(paths []string) view {
 // hidden files are what editors leave while they write.
 func hidden(name string) bool { return filepath.Base(name)[0] == '.' }
 
-// difference says what is different from an earlier view; "" when nothing is.
+// difference says what is different from an earlier view, all of it; "" when nothing is.
 func (v view) difference(before view) string {
+	var what []string
 	for _, name := range v.names() {
 		old, had := before[name]
 		switch {
 		case !had:
-			return name + " appeared"
+			what = append(what, name+" appeared")
 		case !same(old, v[name]):
-			return name + " changed"
+			what = append(what, name+" changed")
 		}
 	}
 	for _, name := range before.names() {
 		if _, has := v[name]; !has {
-			return name + " is gone"
+			what = append(what, name+" is gone")
 		}
 	}
-	return ""
+	const most = 5 // it is for the log only
+	if more := len(what) - most; more > 0 {
+		what = append(what[:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(what, ", ")
 }
 
 func (v view) names() []string {
