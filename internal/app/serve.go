@@ -31,11 +31,8 @@ import (
 // Serve runs an edge until ctx ends and everything has stopped. A *ConfigError means
 // that nothing was started.
 func Serve(ctx context.Context, c *Config) error {
-	if c.PortsFile != "" {
-		// One of an earlier run would be taken for the sign that this one is ready.
-		if err := os.Remove(c.PortsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("--ports-file: %w", err)
-		}
+	if err := removeStale(c.PortsFile); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return fmt.Errorf("making the state folder (--state): %w", err)
@@ -49,6 +46,19 @@ func Serve(ctx context.Context, c *Config) error {
 		return err
 	}
 	return p.run(ctx)
+}
+
+// removeStale removes the ports file of an earlier run, which would be taken for the sign
+// that this one is ready.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().IsRegular() {
+		err = os.Remove(path)
+	}
+	if err != nil && path != "" && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--ports-file: %w", err)
+	}
+	return nil
 }
 
 // process is everything that runs, in the order in which it is made; close ends it in
