@@ -13,7 +13,7 @@ type measurement struct {
 	name, unit string
 	bare       bool // bare crypto/tls can do it, too
 	nginx      bool // nginx can
-	fresh      bool // every sample needs servers that have done nothing yet
+	fresh      bool // every sample needs servers that have done nothing yet, and little garbage
 	open       func(context.Context, *server) (*sampler, error)
 }
 
@@ -47,12 +47,12 @@ func newFleet(ctx context.Context, o *options) (*fleet, error) {
 }
 
 // start starts every server. A missing nginx is no error: it is said in the report.
-func (f *fleet) start(ctx context.Context) error {
+func (f *fleet) start(ctx context.Context, env ...string) error {
 	var err error
-	if f.edge, err = startEdge(ctx, f.site, f.o.binary); err != nil {
+	if f.edge, err = startEdge(ctx, f.site, f.o.binary, env...); err != nil {
 		return err
 	}
-	if f.bare, err = startBare(ctx, f.site); err != nil {
+	if f.bare, err = startBare(ctx, f.site, env...); err != nil {
 		f.edge.stop()
 		return err
 	}
@@ -77,9 +77,10 @@ func (f *fleet) close() {
 	f.site.close()
 }
 
+// restart starts every server anew, with an environment that keeps garbage small.
 func (f *fleet) restart(ctx context.Context) error {
 	f.stop()
-	return f.start(ctx)
+	return f.start(ctx, lean)
 }
 
 // measure takes the samples of all servers for one row, in turns.

@@ -111,6 +111,7 @@ func files(w http.ResponseWriter, r *http.Request) {
 type server struct {
 	name    string
 	bare    bool // it speaks no HTTP
+	warm    bool // it has had enough handshakes to measure them
 	cmd     *exec.Cmd
 	addr    string // TLS, TCP and QUIC
 	roots   *x509.CertPool
@@ -138,8 +139,12 @@ func (s *server) said() string {
 	return "\n" + strings.TrimSpace(s.log.String())
 }
 
-// startEdge runs pqfront as its users do, logs included.
-func startEdge(ctx context.Context, st *site, binary string) (*server, error) {
+// lean keeps garbage below a tenth of the live memory, so that resident memory tells what
+// is in use; with Go's default it may be twice that.
+const lean = "GOGC=10"
+
+// startEdge runs pqfront as its users do, logs included; env is added to its environment.
+func startEdge(ctx context.Context, st *site, binary string, env ...string) (*server, error) {
 	ports := filepath.Join(st.dir, "ports.json")
 	os.Remove(ports) // of an earlier run
 	args := []string{"serve", "--state", st.dir, "--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--console", "127.0.0.1:0",
@@ -151,6 +156,7 @@ func startEdge(ctx context.Context, st *site, binary string) (*server, error) {
 	}
 	s := &server{name: "pqfront", roots: st.roots, cmd: exec.CommandContext(ctx, binary, args...)}
 	s.cmd.Stdout, s.cmd.Stderr = io.Discard, &s.log
+	s.cmd.Env = append(os.Environ(), env...)
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -168,13 +174,14 @@ func startEdge(ctx context.Context, st *site, binary string) (*server, error) {
 
 // startBare runs this program again as a bare crypto/tls server with the same
 // certificates.
-func startBare(ctx context.Context, st *site) (*server, error) {
+func startBare(ctx context.Context, st *site, env ...string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	s := &server{name: "bare crypto/tls", bare: true, roots: st.roots, cmd: exec.CommandContext(ctx, self, "bare", st.dir)}
 	s.cmd.Stderr = os.Stderr
+	s.cmd.Env = append(os.Environ(), env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
