@@ -5,7 +5,7 @@ BIN     := bin/pqfront
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X pqfront/internal/cli.version=$(VERSION)
 
-.PHONY: help run build test race check interop bench fuzz docs clean
+.PHONY: help run build test race check interop bench proof fuzz docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -18,7 +18,7 @@ build: ## build bin/pqfront
 
 test: ## every test that needs nothing but Go (what CI calls first)
 	$(GO) vet ./...
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 15m $(TESTFLAGS) ./...
 
 race: ## the tests once more under the race detector, the long proofs shortened
 	$(GO) test -race -short -timeout 20m ./...
@@ -34,6 +34,9 @@ interop: build ## real clients against a real edge: OpenSSL 3.5, curl with HTTP/
 
 bench: build ## CPU per handshake and per hit, memory per connection, beside bare crypto/tls and nginx
 	./test/bench/run
+
+proof: ## the whole differential proof: every hello under every policy and certificate set (some 15 CPU minutes)
+	$(GO) test ./internal/edge/viewertls -run 'TestDifferential$$' -count=1 -v -timeout 60m -args -differential.all
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME (20s) each
