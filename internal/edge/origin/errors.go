@@ -23,6 +23,7 @@ const (
 	KindHeaderTooBig    Kind = "OriginHeaderTooBigError"       // response head over 32,768 bytes
 	KindContentRange    Kind = "OriginContentRangeLengthError" // Content-Length is not that of Content-Range
 	KindZeroSize        Kind = "OriginZeroSizeObjectError"     // closed after a head that announced no length
+	KindRequest         Kind = "InvalidRequest"                // it cannot be asked of this origin
 	// Deviation: CloudFront: Standard logging reference: CloudFront needs no credentials
 	// of its owner and so has no word for their absence.
 	KindCredentials Kind = "OriginCredentialsError"
@@ -46,6 +47,7 @@ var (
 	errContentRange         = errors.New("Content-Length is not the length that Content-Range names")
 	errZeroSize             = errors.New("connection closed right after a head without a length")
 	errHeaderTooBig         = errors.New("response head larger than 32,768 bytes")
+	errClimbs               = errors.New("the path has a segment . or .., which would leave the bucket")
 	errNoAnswer             = errors.New("connection closed before an answer came")
 )
 

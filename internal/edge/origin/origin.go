@@ -64,7 +64,7 @@ type Facts struct {
 // cause itself.
 type Error struct {
 	Kind   Kind
-	Status int // what the viewer is answered: 502 or 504
+	Status int // what the viewer is answered: 400, 502 or 504
 	Origin string
 	Err    error
 	// Connecting tells that no connection came about. An origin group then fails over

@@ -106,6 +106,9 @@ func (c *Client) planS3(p *plan, t Target, r *Request) (port string, err error) 
 		p.scheme, port = "https", "443"
 	}
 	if e := c.endpoint(o.DomainName); e != nil {
+		if climbs(p.path) {
+			return "", &Error{Kind: KindRequest, Status: 400, Origin: p.name, Err: errClimbs}
+		}
 		p.scheme, p.host, p.serverName = e.Scheme, e.Host, e.Hostname()
 		p.path = "/" + bucket + p.path
 		p.key.domain = e.Hostname()
@@ -118,6 +121,21 @@ func (c *Client) planS3(p *plan, t Target, r *Request) (port string, err error) 
 		p.path, p.query = sigv4.CanonicalPath(p.path), sigv4.CanonicalQuery(p.query)
 	}
 	return port, nil
+}
+
+// climbs reports whether path has a segment "." or "..", plain or encoded. S3 takes them
+// for letters of a key; a server that resolves them would leave the bucket, which is a
+// part of the path here.
+func climbs(path string) bool {
+	if plain, err := url.PathUnescape(path); err == nil {
+		path = plain
+	}
+	for segment := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' || c == '\\' }) {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // signing decides whether a request to S3 is signed by us (CloudFront: Restrict access

@@ -352,6 +352,35 @@ func TestS3OverTLS(t *testing.T) {
 	}
 }
 
+// TestBucketIsNotLeft: with an endpoint of our own the bucket is a part of the path, and
+// servers that resolve dot segments must not be led into another one.
+func TestBucketIsNotLeft(t *testing.T) {
+	c := New(Options{Endpoints: map[string]*url.URL{"s3": {Scheme: "http", Host: "127.0.0.1:1"}}})
+	defer c.Close()
+	f := func(path string, want bool) {
+		t.Helper()
+		for _, o := range []*cdn.Origin{bucketOrigin("b"), {DomainName: "b.s3.amazonaws.com", Path: "/p", S3: &cdn.S3Origin{}}} {
+			p, err := c.plan(Target{Origin: o}, get(path))
+			if (err == nil) != want {
+				t.Errorf("%s: %+v, %v", path, p, err)
+			}
+			if e, ok := errors.AsType[*Error](err); !want && (!ok || e.Status != 400) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	f("/a/b..c/...d/.e/f.", true)
+	f("/a/%2E%2Eb", true)
+	f("/../other/secret", false)
+	f("/a/%2e%2E/%2e./other/secret", false)
+	f("/..%2fother/secret", false)
+	f("/..%5cother", false)
+	f("/a/./b", false)
+	f("/a/..", false)
+	c.opt.Endpoints = nil // at S3 itself the bucket is the host, and these are names of objects
+	f("/../a", true)
+}
+
 func TestS3Names(t *testing.T) {
 	f := func(domain, bucket, region string) {
 		t.Helper()
