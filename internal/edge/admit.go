@@ -65,7 +65,9 @@ func (x *exchange) checkFronting() *answer {
 // (CloudFront: Quotas: at most 2 chained, then 403).
 func (x *exchange) checkLoop() *answer {
 	if via := x.req.Header.Joined("via"); strings.Count(via, "("+x.edge.o.Identity.Server()+")") >= maxChained {
-		return x.refuse(respheaders.ForwardingLoop)
+		a := x.refuse(respheaders.ForwardingLoop)
+		a.bare = true // to get a page would be another turn of the loop
+		return a
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type answer struct {
 	detailed string             // x-edge-detailed-result-type; "" = as result
 	age      int64              // -1 = no Age
 	own      bool               // generated here: header is complete
+	bare     bool               // no custom error page takes its place
 	close    bool
 	gone     bool   // the viewer went away before there was an answer
 	reason   string // for the log
@@ -104,6 +105,8 @@ func causeOf(err error) (c respheaders.Cause, detailed string) {
 
 func originCause(e *origin.Error) respheaders.Cause {
 	switch {
+	case e.Kind == origin.KindRequest:
+		return respheaders.BadRequest
 	case e.Kind == origin.KindDNS:
 		return respheaders.OriginDNS
 	case e.Kind == origin.KindCredentials:
@@ -190,7 +193,7 @@ func (a *answer) drop() {
 // customError replaces an error by the page that the distribution's owner made for it
 // (CloudFront: Generate custom error responses).
 func (x *exchange) customError(ctx context.Context, a *answer) *answer {
-	if a.status < 400 || x.site == nil || x.misdirected || a.gone || bypassesPages(a.result) {
+	if a.status < 400 || x.site == nil || x.misdirected || a.gone || a.bare || bypassesPages(a.result) {
 		return a
 	}
 	d := x.site.Distribution

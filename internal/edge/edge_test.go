@@ -227,6 +227,68 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// TestLoopEnds: a distribution whose origin is itself comes to an end after three turns,
+// also when there is an error page to be got from the same origin.
+func TestLoopEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := 0
+		var e *Edge
+		e = New(Options{Identity: testIdentity(t), Snapshots: site(t, func(d *cdn.Distribution) {
+			d.DefaultBehavior.CachePolicyID = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad" // nothing is shared
+			d.ErrorResponses = []cdn.ErrorResponse{{ErrorCode: 403, PagePath: "/403.html", ResponseCode: 403}}
+		}), Origins: fakeOrigin(func(ctx context.Context, r *origin.Request) (*origin.Response, error) {
+			if turns++; turns > 100 {
+				return nil, errors.New("an endless loop")
+			}
+			again := request(r.Path)
+			again.Header = r.Header
+			w := &responder{}
+			e.ServeViewer(ctx, again, w)
+			resp := object(string(w.body))
+			resp.Status = w.status
+			return resp, nil
+		})})
+		defer e.Close()
+		w := &responder{}
+		e.ServeViewer(t.Context(), request("/"), w)
+		// Two turns for the object, and each of those who are told 403 asks for the page.
+		if w.status != 403 || turns > 6 {
+			t.Errorf("%d after %d turns", w.status, turns)
+		}
+	})
+}
+
+// TestContentIsNoPartOfTheKey: an OPTIONS request with content passes by the cache, for
+// its content would choose the answer that others get.
+func TestContentIsNoPartOfTheKey(t *testing.T) {
+	e := New(Options{Identity: testIdentity(t), Snapshots: site(t, func(d *cdn.Distribution) {
+		d.DefaultBehavior.AllowedMethods = []string{"GET", "HEAD", "OPTIONS"}
+		d.DefaultBehavior.CachedMethods = d.DefaultBehavior.AllowedMethods
+	}), Origins: fakeOrigin(func(_ context.Context, r *origin.Request) (*origin.Response, error) {
+		if r.Body == nil {
+			return object("good"), nil
+		}
+		b, err := io.ReadAll(r.Body)
+		return object("you said " + string(b)), err
+	})})
+	defer e.Close()
+	ask := func(content, want string) {
+		t.Helper()
+		r := request("/")
+		r.Method = "OPTIONS"
+		if content != "" {
+			r.Body, r.ContentLength = strings.NewReader(content), int64(len(content))
+		}
+		w := &responder{}
+		if e.ServeViewer(t.Context(), r, w); string(w.body) != want {
+			t.Errorf("%q: got %q, want %q", content, w.body, want)
+		}
+	}
+	ask("evil", "you said evil")
+	ask("", "good")
+	ask("evil", "you said evil")
+}
+
 func TestErrorPage(t *testing.T) {
 	e := New(Options{Identity: testIdentity(t), Snapshots: &snapshot.Holder{}})
 	defer e.Close()

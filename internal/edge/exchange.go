@@ -94,6 +94,11 @@ func (x *exchange) wanted() *wanted {
 		header: r.Header, body: r.Body, length: r.ContentLength,
 	}
 	w.setRules()
+	if r.Body != nil {
+		// Content is no part of the key, so it must not choose what others get. Only
+		// OPTIONS comes here with content and a method that is cached.
+		w.rules.Options = false
+	}
 	return w
 }
 
