@@ -15,7 +15,8 @@ import (
 // and all distributions here have one owner (CloudFront: Use custom URLs by adding
 // alternate domain names, Restrictions). But policies differ: whoever connects under
 // a lax distribution's policy must not reach a strict one by its Host, so the
-// handshake must be one that to's policy could have agreed on itself.
+// handshake must be one that to's policy could have agreed on itself. Nor is a
+// distribution served over an HTTP version that its owner has turned off.
 //
 // conn is nil for plain HTTP, which the viewer protocol policy judges, not this.
 func MayServe(conn *tlspolicy.Handshake, from, to *Site) bool {
@@ -24,6 +25,9 @@ func MayServe(conn *tlspolicy.Handshake, from, to *Site) bool {
 	}
 	if from == to && conn.Distribution == "" {
 		return true
+	}
+	if conn.Transport == tlspolicy.QUIC && !to.TLS.ServesQUIC || conn.ALPN == "h2" && !to.Distribution.HTTP2 {
+		return false
 	}
 	return allows(to.TLS.Effective, &conn.Outcome)
 }

@@ -326,6 +326,24 @@ func TestMayServe(t *testing.T) {
 			t.Errorf("%s to %s with %v %v %v: %t, want %t", from, to, v, suite, group, got, want)
 		}
 	}
+	// an HTTP version that the other does not have
+	by("E13").Distribution.HTTP2, by("E13").TLS.ServesQUIC = false, false
+	over := func(want bool, from, to, alpn string, tr tlspolicy.Transport) {
+		t.Helper()
+		h := &tlspolicy.Handshake{Distribution: from, Transport: tr, Outcome: tlspolicy.Outcome{
+			Version: tlspolicy.TLSv1_3, Suite: aes128, Group: hybrid, Scheme: ecdsa256, ALPN: alpn}}
+		if got := MayServe(h, by(from), by(to)); got != want {
+			t.Errorf("%s to %s over %q on %v: %t, want %t", from, to, alpn, tr, got, want)
+		}
+	}
+	over(true, "ELAX", "E13", "http/1.1", tlspolicy.TCP)
+	over(true, "ELAX", "E13", "", tlspolicy.TCP)
+	over(false, "ELAX", "E13", "h2", tlspolicy.TCP)
+	over(false, "ELAX", "E13", "h3", tlspolicy.QUIC)
+	over(true, "E13", "E13", "h2", tlspolicy.TCP)
+	by("E13").Distribution.HTTP2, by("E13").TLS.ServesQUIC = true, true
+	over(true, "ELAX", "E13", "h2", tlspolicy.TCP)
+	over(true, "ELAX", "E13", "h3", tlspolicy.QUIC)
 	// the same distribution, also under a policy that it no longer has
 	f(true, "ELAX", "ELAX", tlspolicy.TLSv1, cbcSHA, x25519, 0)
 	f(true, "EPQ", "EPQ", tlspolicy.TLSv1_2, ecdheGCM, x25519, ecdsa256)
