@@ -135,7 +135,8 @@ func (o *Object) StandsIn(now time.Time) bool {
 // Deviation: RFC 9111, Section 4.2.3: the origin's Date takes no part; CloudFront counts
 // from when it fetched the object.
 func (o *Object) Age(now time.Time) int64 {
-	return int64(max(0, o.AgeThen+now.Sub(o.Received)) / time.Second)
+	// now may be a little earlier: that of a request which waited for the object
+	return int64((o.AgeThen + max(0, now.Sub(o.Received))) / time.Second)
 }
 
 // Judge decides whether resp is stored. The object is valid when the reason is Stored.

@@ -183,6 +183,14 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// RFC 9111, Section 5.1: the age that the object came with is the least.
+func TestAgeOfOneWhoWaited(t *testing.T) {
+	o, _ := judge(rules(0, 300*s, 1000*s), 200, "cache-control: max-age=100", "age: 40")
+	if a := o.Age(now.Add(-time.Millisecond)); a != 40 {
+		t.Errorf("before it was received: %d, want 40", a)
+	}
+}
+
 func TestUsable(t *testing.T) {
 	is := func(r Rules, method string, want Reason) {
 		t.Helper()
@@ -231,7 +239,7 @@ func TestAgeAndState(t *testing.T) {
 	at(90*s, 120, Stale, true)
 	at(119*s, 149, Stale, true)
 	at(120*s, 150, Stale, false)
-	at(-5*s, 25, Fresh, true) // a clock that was set back
+	at(-5*s, 30, Fresh, true) // a clock that was set back, or who asked before it was received
 	if o.Header.Has("age") || !o.Header.Has("date") {
 		t.Error("Age is stored, or Date is not")
 	}
