@@ -35,18 +35,17 @@ const (
 type h2Code uint32
 
 const (
-	h2NoError            h2Code = 0x0
-	h2ProtocolError      h2Code = 0x1
-	h2InternalError      h2Code = 0x2
-	h2FlowControlError   h2Code = 0x3
-	h2SettingsTimeout    h2Code = 0x4
-	h2StreamClosed       h2Code = 0x5
-	h2FrameSizeError     h2Code = 0x6
-	h2RefusedStream      h2Code = 0x7
-	h2Cancel             h2Code = 0x8
-	h2CompressionError   h2Code = 0x9
-	h2EnhanceYourCalm    h2Code = 0xb
-	h2InadequateSecurity h2Code = 0xc
+	h2NoError          h2Code = 0x0
+	h2ProtocolError    h2Code = 0x1
+	h2InternalError    h2Code = 0x2
+	h2FlowControlError h2Code = 0x3
+	h2SettingsTimeout  h2Code = 0x4
+	h2StreamClosed     h2Code = 0x5
+	h2FrameSizeError   h2Code = 0x6
+	h2RefusedStream    h2Code = 0x7
+	h2Cancel           h2Code = 0x8
+	h2CompressionError h2Code = 0x9
+	h2EnhanceYourCalm  h2Code = 0xb
 )
 
 // Settings (RFC 9113, Section 6.5.2; RFC 9218, Section 2.1).
