@@ -10,6 +10,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"pqfront/internal/edge/listen"
 	"pqfront/internal/edge/viewerhttp"
 	"pqfront/internal/edge/viewertls"
 )
@@ -18,17 +19,26 @@ import (
 // cores complete some 5,000 handshakes a second, a flood is well above.
 const quicNewPerSecond = 4000
 
-// h3NoError ends a connection about which nothing is wrong (RFC 9114, Section 8.1).
-const h3NoError = 0x100
+// RFC 9114, Section 8.1.
+const (
+	h3NoError       = 0x100 // nothing is wrong about a connection that ends
+	h3ExcessiveLoad = 0x107
+)
 
-var errStopping = errors.New("the edge is stopping")
+var (
+	errStopping = errors.New("the edge is stopping")
+	errFull     = errors.New("there are too many connections")
+)
 
 // quicViewers serves the viewers of one UDP socket. It does for QUIC what listen.Listener
 // does for TCP.
 type quicViewers struct {
-	drain  time.Duration
-	server *viewertls.Server
-	engine *viewerhttp.Engine
+	limits  listen.Config // MaxConns and MaxPerClient; Observer is told of refusals
+	drain   time.Duration
+	server  *viewertls.Server
+	engine  *viewerhttp.Engine
+	places  *listen.Gate // of connections, handshakes included
+	serving *listen.Gate // of their requests, which may outlive them
 
 	work sync.WaitGroup
 	mu   sync.Mutex // guards the rest
@@ -39,15 +49,19 @@ type quicViewers struct {
 // run accepts connections until ctx ends, and then waits for those in flight, within the
 // drain time.
 func (v *quicViewers) run(ctx context.Context, socket *net.UDPConn) error {
+	v.open = map[*quic.Conn]struct{}{}
+	v.places, v.serving = listen.NewGate(v.limits), listen.NewGate(v.limits)
+	flooded := viewerhttp.RetryUnderLoad(quicNewPerSecond, nil)
 	transport := &quic.Transport{
 		Conn: socket,
 		ConnContext: func(conn context.Context, info *quic.ClientInfo) (context.Context, error) {
 			if ctx.Err() != nil {
 				return nil, errStopping // is told with CONNECTION_REFUSED, so that viewers go elsewhere at once
 			}
-			return v.server.QUICContext(conn, info.RemoteAddr), nil
+			return v.admit(conn, info)
 		},
-		VerifySourceAddress: viewerhttp.RetryUnderLoad(quicNewPerSecond, nil),
+		// Forged addresses can take half of the places at most.
+		VerifySourceAddress: func(a net.Addr) bool { return flooded(a) || v.places.Crowded() },
 	}
 	defer transport.Close()
 	l, err := transport.Listen(v.server.QUICConfig(), viewerhttp.QUICConfig())
@@ -66,6 +80,24 @@ func (v *quicViewers) run(ctx context.Context, socket *net.UDPConn) error {
 	}
 }
 
+// admit gives a new connection a place, which it has until its end, or refuses it.
+func (v *quicViewers) admit(conn context.Context, info *quic.ClientInfo) (context.Context, error) {
+	viewer := addrPort(info.RemoteAddr)
+	if !v.enterGate(v.places, viewer) {
+		return nil, errFull
+	}
+	context.AfterFunc(conn, func() { v.places.Leave(viewer.Addr()) })
+	return v.server.QUICContext(conn, info.RemoteAddr), nil
+}
+
+func (v *quicViewers) enterGate(g *listen.Gate, viewer netip.AddrPort) bool {
+	why, ok := g.Enter(viewer.Addr())
+	if !ok && v.limits.Observer != nil {
+		v.limits.Observer(listen.Refusal{Peer: viewer, Reason: why, At: time.Now()})
+	}
+	return ok
+}
+
 // enter notes an open connection and numbers it, from 1.
 func (v *quicViewers) enter(conn *quic.Conn) (id uint64) {
 	v.mu.Lock()
@@ -81,9 +113,15 @@ func (v *quicViewers) serve(ctx context.Context, conn *quic.Conn, id uint64) {
 		delete(v.open, conn)
 		v.mu.Unlock()
 	}()
+	viewer := addrPort(conn.RemoteAddr())
+	if !v.enterGate(v.serving, viewer) {
+		conn.CloseWithError(h3ExcessiveLoad, "")
+		return
+	}
+	defer v.serving.Leave(viewer.Addr())
 	v.engine.ServeQUICConn(ctx, conn, &viewerhttp.Conn{
 		ID:     id,
-		Viewer: addrPort(conn.RemoteAddr()),
+		Viewer: viewer,
 		Local:  addrPort(conn.LocalAddr()),
 		TLS:    v.server.FactsFor(conn.Context()),
 	})

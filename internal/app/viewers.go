@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
 
 	"pqfront/internal/edge/listen"
@@ -19,6 +18,7 @@ type viewers struct {
 	tls, plain *listen.Listener
 	udp        *net.UDPConn
 	drain      time.Duration
+	limits     listen.Config // of each of them
 }
 
 // openViewers opens TCP and UDP on the HTTPS address, and TCP on the HTTP one.
@@ -37,7 +37,7 @@ func openViewers(c *Config, l *logs) (*viewers, error) {
 	https, http := base, base
 	https.Addr, https.Flag = c.HTTPS, "--https"
 	http.Addr, http.Flag = c.HTTP, "--http"
-	v := &viewers{drain: c.Drain}
+	v := &viewers{drain: c.Drain, limits: base}
 	var err error
 	if v.tls, v.udp, err = listen.Pair(https); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (v *viewers) run(ctx context.Context, server *viewertls.Server, engine *vie
 			engine.ServeH1(ctx, c, &viewerhttp.Conn{ID: c.ID(), Viewer: c.Viewer(), Local: c.Local()})
 		})
 	})
-	q := &quicViewers{drain: v.drain, server: server, engine: engine, open: map[*quic.Conn]struct{}{}}
+	q := &quicViewers{limits: v.limits, drain: v.drain, server: server, engine: engine}
 	group.Go(func() error { return q.run(ctx, v.udp) })
 	return group.Wait()
 }

@@ -46,8 +46,8 @@ type serveCmd struct {
 	ConnectionLog string   `placeholder:"FILE" help:"JSON lines of refused handshakes and requests (DIR/logs/refused.jsonl; '-' turns it off)."`
 	ProxyFrom     []string `name:"proxy-protocol-from" placeholder:"CIDR" help:"Load balancers whose PROXY protocol header (v1, v2) is required and believed."`
 
-	MaxConnections          int           `default:"8192" placeholder:"N" help:"TCP connections at most (${default})."`
-	MaxConnectionsPerViewer int           `default:"0" placeholder:"N" help:"TCP connections at most from one address; 0 = no limit of its own (${default})."`
+	MaxConnections          int           `default:"8192" placeholder:"N" help:"Connections at most, TCP and QUIC each (${default})."`
+	MaxConnectionsPerViewer int           `default:"0" placeholder:"N" help:"Connections at most from one address, TCP and QUIC each; 0 = no limit of its own (${default})."`
 	Drain                   time.Duration `default:"30s" placeholder:"TIME" help:"How long requests in flight may go on when the process is told to stop (${default})."`
 	LogFormat               string        `default:"text" enum:"text,json" help:"Format of messages on standard error: text or json."`
 	LogLevel                string        `default:"info" enum:"debug,info,warn,error" help:"Least level of messages: debug, info, warn, error."`
