@@ -5,7 +5,7 @@ BIN     := bin/pqfront
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X pqfront/internal/cli.version=$(VERSION)
 
-.PHONY: help run build test race check interop bench proof fuzz docs clean
+.PHONY: help run build test race check interop h2spec bench proof fuzz docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ check: ## formatting, vet, modules, generated documents
 
 interop: build ## real clients against a real edge: OpenSSL 3.5, curl with HTTP/3, GnuTLS, Chromium ...
 	./test/interop/run
+
+h2spec: build ## an outside judge of HTTP/2 against the built binary
+	./test/h2spec/run
 
 bench: build ## CPU per handshake and per hit, memory per connection, beside bare crypto/tls and nginx
 	./test/bench/run
