@@ -68,7 +68,7 @@ type Note struct {
 }
 
 // String returns file, path and message.
-func (n Note) String() string { return n.File + ": " + n.Path + ": " + n.Message }
+func (n Note) String() string { return visible(n.File + ": " + n.Path + ": " + n.Message) }
 
 // Document is one file's content.
 type Document struct {

@@ -114,7 +114,7 @@ func (f *file) whole(path string, n *node, absent int64) int64 {
 	}
 	v, err := strconv.ParseInt(n.text, 10, 64)
 	if err != nil {
-		f.problem(path, n.offset, cdn.CodeInvalidArgument, "%s is not a whole number of 64 bits: correct it", n.text)
+		f.problem(path, n.offset, cdn.CodeInvalidArgument, "%.40s is not a whole number of 64 bits: correct it", n.text)
 		return absent
 	}
 	return v

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"pqfront/internal/cdn"
 )
@@ -20,7 +22,8 @@ type Problem struct {
 	Code    string `json:"code"` // CloudFront's error code
 }
 
-// String returns file, path, message, code and place.
+// String returns file, path, message, code and place, in one line without characters that
+// a terminal would obey: keys and names may hold any.
 func (p Problem) String() string {
 	var b strings.Builder
 	for _, part := range [...]string{p.File, p.Path} {
@@ -32,6 +35,26 @@ func (p Problem) String() string {
 	fmt.Fprintf(&b, "%s [%s]", p.Message, p.Code)
 	if p.Line > 0 {
 		fmt.Fprintf(&b, " (line %d, column %d)", p.Line, p.Column)
+	}
+	return visible(b.String())
+}
+
+// visible escapes everything but printable characters and the space, as Go does.
+func visible(s string) string {
+	hidden := func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }
+	if strings.IndexFunc(s, hidden) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if hidden(r) {
+			q := strconv.Quote(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
 	}
 	return b.String()
 }
