@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,7 +27,7 @@ type door struct {
 func newDoor(name string, l net.Listener, handler http.Handler, config *tls.Config, log *slog.Logger) *door {
 	return &door{
 		name:     name,
-		listener: &eitherListener{Listener: l, config: config},
+		listener: &eitherListener{Listener: l, config: config, places: make(chan struct{}, doorConns)},
 		server: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 5 * time.Second,
@@ -61,19 +62,32 @@ func (d *door) run(ctx context.Context) error {
 	return nil
 }
 
+// doorConns is how many connections a door has at once: ours, for some operators and
+// their health checks. More would only take the viewers' file descriptors away.
+const doorConns = 256
+
 // eitherListener gives connections that speak TLS or plain HTTP, as their first byte says.
+// Those beyond its places are closed at once.
 type eitherListener struct {
 	net.Listener
 	config *tls.Config
+	places chan struct{}
 }
 
 // Accept returns at once; the first byte is awaited by whoever reads the connection.
 func (l *eitherListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.places <- struct{}{}:
+			return &eitherConn{Conn: c, config: l.config, leave: sync.OnceFunc(func() { <-l.places })}, nil
+		default:
+			c.Close()
+		}
 	}
-	return &eitherConn{Conn: c, config: l.config}, nil
 }
 
 // eitherConn finds out at its first Read what it speaks. Only net/http's one reader
@@ -83,6 +97,7 @@ type eitherConn struct {
 	net.Conn
 	config *tls.Config
 	inner  atomic.Pointer[net.Conn]
+	leave  func() // gives the place back
 }
 
 // recordHandshake is the first byte of a TLS connection: a record of type handshake
@@ -119,6 +134,7 @@ func (c *eitherConn) Write(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *eitherConn) Close() error {
+	defer c.leave()
 	if inner := c.inner.Load(); inner != nil {
 		return (*inner).Close()
 	}
