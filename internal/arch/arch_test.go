@@ -42,7 +42,7 @@ var rooms = map[string]room{
 		"edge/snapshot"}}, // the handshake asks the current snapshot
 	"internal/edge/viewerhttp": {ours: []string{"httpfield", "tlspolicy", "edge/viewerhttp/hpack", "edge/viewerhttp/qpack"},
 		third: []string{"github.com/quic-go/"}},
-	"internal/edge/viewerhttp/hpack": {}, // sub-rooms of viewerhttp
+	"internal/edge/viewerhttp/hpack": {},                                        // sub-rooms of viewerhttp
 	"internal/edge/viewerhttp/qpack": {ours: []string{"edge/viewerhttp/hpack"}}, // same Huffman code (RFC 9204, Section 4.1.2)
 	"internal/edge/route":            {},
 	"internal/edge/cachekey":         {ours: []string{"cdn", "httpfield"}},
@@ -65,8 +65,8 @@ var rooms = map[string]room{
 	// Aside and wiring.
 	"internal/atomicfile": {},
 	"internal/localca":    {ours: []string{"atomicfile"}},
-	"internal/demo":    {},
-	"internal/app":     {ours: []string{anything}, third: []string{"golang.org/x/sync/", "github.com/quic-go/"}},
+	"internal/demo":       {},
+	"internal/app":        {ours: []string{anything}, third: []string{"golang.org/x/sync/", "github.com/quic-go/"}},
 	"internal/cli": {ours: []string{"app", "tlspolicy", "control/configfile"},
 		third: []string{"github.com/alecthomas/kong"}},
 	"cmd/pqfront": {ours: []string{"cli"}},
