@@ -59,6 +59,14 @@ func TestPolicyChange(t *testing.T) {
 	var viewers []*viewer
 	var paths []string
 	add := func(v *viewer, path string) { viewers, paths = append(viewers, v), append(paths, path) }
+	for i := range 5 {
+		add(e.viewer("www.example.org", "h1", maxTLS12), fmt.Sprintf("/gated/nostore/h1/%d", i))
+		add(e.viewer("www.example.org", "h1", minTLS13), "/gated/shared")
+		add(e.viewer3("www.example.org"), fmt.Sprintf("/gated/nostore/h3/%d", i))
+		add(e.viewer("www.example.org", "h1", maxTLS12), "/big") // held up by its reader
+		add(e.viewer3("www.example.org"), "/big")
+	}
+	others := len(viewers)
 	for i := range 200 {
 		edit := maxTLS12 // these would not be let in any more
 		if i%2 == 1 {
@@ -70,19 +78,21 @@ func TestPolicyChange(t *testing.T) {
 		}
 		add(e.viewer("www.example.org", "h2", edit), path)
 	}
-	for i := range 5 {
-		add(e.viewer("www.example.org", "h1", maxTLS12), fmt.Sprintf("/gated/nostore/h1/%d", i))
-		add(e.viewer("www.example.org", "h1", minTLS13), "/gated/shared")
-		add(e.viewer3("www.example.org"), fmt.Sprintf("/gated/nostore/h3/%d", i))
-		add(e.viewer("www.example.org", "h1", maxTLS12), "/big") // held up by its reader
-		add(e.viewer3("www.example.org"), "/big")
-	}
 	downloads := make([]*download, len(viewers))
-	if err := each(len(viewers), func(i int) (err error) {
-		downloads[i], err = viewers[i].begin(paths[i], gatedBytes/2)
-		return err
-	}); err != nil {
-		t.Fatal(err)
+	begin := func(from, to int) {
+		t.Helper()
+		if err := each(to-from, func(i int) (err error) {
+			downloads[from+i], err = viewers[from+i].begin(paths[from+i], gatedBytes/2)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin(0, others) // QUIC gives up soon on a busy machine: before the crowd
+	begin(others, len(viewers))
+	// 100 over HTTP/2, 10 over the others, and the fill that all others share.
+	if n := e.origin.waits.Load(); n != 111 {
+		t.Errorf("the origin is in the middle of %d answers, want 111", n)
 	}
 	front := e.viewer("other.example.org", "h2", maxTLS12)
 	front.asks(t, "other.example.org", 200)
@@ -119,7 +129,7 @@ func TestPolicyChange(t *testing.T) {
 	// But one that was made for another is judged by the new policy.
 	front.asks(t, "www.example.org", 421)
 	if n := front.dials.Load(); n != 1 {
-		t.Logf("the viewer tried again on a new connection, %d in all", n)
+		t.Errorf("%d connections", n)
 	}
 	e.viewer("other.example.org", "h2", minTLS13).asks(t, "www.example.org", 200)
 }
