@@ -62,7 +62,9 @@ func (e *testEdge) dial(t *testing.T) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	// Open until the edge's test is over: a port that is used again would find the log
+	// lines of an earlier connection.
+	e.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(patience))
 	return c.(*net.TCPConn)
 }
