@@ -258,6 +258,73 @@ func TestLoopEnds(t *testing.T) {
 	})
 }
 
+// TestOriginIsLetGo: a fetch whose answer has not begun ends when the last viewer who
+// wants it has left, whoever began it, and leaves nothing behind.
+func TestOriginIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches, ended := 0, 0
+		answer := make(chan *origin.Response)
+		e := New(Options{Identity: testIdentity(t), Snapshots: site(t, nil),
+			Origins: fakeOrigin(func(ctx context.Context, r *origin.Request) (*origin.Response, error) {
+				fetches++
+				select {
+				case <-ctx.Done():
+					ended++
+					return nil, context.Cause(ctx)
+				case a := <-answer:
+					return a, nil
+				}
+			})})
+		defer e.Close()
+		come := func() (leave func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			go e.ServeViewer(ctx, request("/"), &responder{})
+			synctest.Wait()
+			return func() {
+				cancel()
+				synctest.Wait()
+			}
+		}
+		want := func(f, n int) {
+			t.Helper()
+			if fetches != f || ended != n || e.Cache().Fills != f-n {
+				t.Errorf("%d fetches, %d ended, %+v; want %d and %d", fetches, ended, e.Cache(), f, n)
+			}
+		}
+		leave := come()
+		want(1, 0)
+		leave()
+		want(1, 1)
+		first, second := come(), come()
+		want(2, 1)
+		first()
+		want(2, 1)
+		third := come()
+		second()
+		want(2, 1)
+		third()
+		want(2, 2)
+
+		// An old object's life is not prolonged because viewers left.
+		leave = come()
+		old := object("old", "cache-control: max-age=1")
+		answer <- old
+		synctest.Wait()
+		leave()
+		time.Sleep(2 * time.Second)
+		leave = come()
+		leave()
+		fetches, ended = 0, 0
+		leave = come()
+		want(1, 0)
+		leave()
+		want(1, 1)
+		if st := e.Cache(); st.Entries != 1 || st.Fills != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 // TestContentIsNoPartOfTheKey: an OPTIONS request with content passes by the cache, for
 // its content would choose the answer that others get.
 func TestContentIsNoPartOfTheKey(t *testing.T) {

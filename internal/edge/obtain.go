@@ -185,18 +185,17 @@ var errPanic = errors.New("the request that fetched the object has failed")
 
 func (x *exchange) leadOn(ctx context.Context, w *wanted, key []byte, f *fill, old *entry) *answer {
 	// Deviation: CloudFront: Request and response behavior for custom origins, Dropped
-	// viewer connections: the fetch goes on when this viewer leaves and is stored; others
-	// may wait for it. But the log wants to know, and an engine may watch for it only
-	// after somebody has asked.
-	ctx.Done()
-	life := x.edge.life
+	// viewer connections: what has begun to come is stored also when this viewer leaves,
+	// for others may have joined. Before that the origin is let go when nobody is left:
+	// viewers who cancel all they ask for must not keep its connections.
+	defer context.AfterFunc(ctx, f.Leave)()
 	header := unconditional(w.header)
 	validates := old != nil && !old.Meta.solitary && old.Meta.failure == "" && old.Meta.Status < 400 &&
 		(!old.Meta.HeadOnly || w.method == "HEAD")
 	if validates {
 		header = append(header, old.Meta.Validators()...)
 	}
-	resp, err := x.fetch(life, w, header)
+	resp, err := x.fetchFor(f, w, header)
 	if err == nil && resp.Status == 304 && validates {
 		it, ok := x.renewed(w, old, resp)
 		resp.Body.Close()
@@ -206,7 +205,11 @@ func (x *exchange) leadOn(ctx context.Context, w *wanted, key []byte, f *fill, o
 			a.result, a.age = respheaders.RefreshHit, -1
 			return a
 		}
-		resp, err = x.fetch(life, w, unconditional(w.header)) // it is about something else: get it whole
+		resp, err = x.fetchFor(f, w, unconditional(w.header)) // it is about something else: get it whole
+	}
+	if errors.Is(err, errAbandoned) {
+		f.Decline()
+		return x.failed(ctx, err)
 	}
 	failing := err != nil || resp.Status >= 500 && resp.Status <= 504
 	if failing && old != nil && !old.Meta.solitary && old.Meta.StandsIn(x.now) && (!old.Meta.HeadOnly || w.method == "HEAD") {
@@ -216,6 +219,33 @@ func (x *exchange) leadOn(ctx context.Context, w *wanted, key []byte, f *fill, o
 		return x.remember(ctx, w, f, err)
 	}
 	return x.keep(ctx, w, key, f, old, resp)
+}
+
+var errAbandoned = errors.New("all viewers who wanted the object have left")
+
+// fetchFor fetches for those who want the fill's object, in the edge's own life.
+func (x *exchange) fetchFor(f *fill, w *wanted, header httpfield.Fields) (*origin.Response, error) {
+	ctx, cancel := context.WithCancelCause(x.edge.life)
+	f.OnAbandon(func() { cancel(errAbandoned) })
+	resp, err := x.fetch(ctx, w, header)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &endingBody{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// endingBody ends the context that it was fetched in.
+type endingBody struct {
+	io.ReadCloser
+	end func()
+}
+
+// Close implements io.Closer.
+func (b *endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
 }
 
 // renewed is the stored object after a 304.
@@ -276,6 +306,10 @@ func (x *exchange) keep(ctx context.Context, w *wanted, key []byte, f *fill, old
 		length = 0
 	}
 	if why == httpcache.Stored && !f.Publish(it, length) {
+		if ctx.Err() != nil { // at the last moment; this says nothing about the object
+			resp.Body.Close()
+			return x.failed(ctx, errAbandoned)
+		}
 		why = httpcache.NotTooLarge
 	} else if why != httpcache.Stored {
 		f.Decline()

@@ -426,6 +426,35 @@ func TestReadersGiveUp(t *testing.T) {
 	})
 }
 
+// TestAbandoned: a fill that nobody wants is over before its lead notices.
+func TestAbandoned(t *testing.T) {
+	s := New(Options[string]{})
+	_, f, _ := s.Begin([]byte("k"), nil)
+	stopped := 0
+	f.OnAbandon(func() { stopped++ })
+	f.Leave()
+	if _, err := f.Wait(t.Context()); err != ErrDeclined || stopped != 1 {
+		t.Errorf("%v, stopped %d times", err, stopped)
+	}
+	f.OnAbandon(func() { stopped++ }) // the lead's next attempt is stopped at once
+	if f.Publish("m", 10) || stopped != 2 {
+		t.Errorf("published, or stopped %d times", stopped)
+	}
+	f.Fail(io.ErrUnexpectedEOF)
+	if st := s.Stats(); st.Bytes != 0 || st.Fills != 0 {
+		t.Errorf("%+v", st)
+	}
+	_, f, lead := s.Begin([]byte("k"), nil)
+	f.OnAbandon(func() { t.Error("stopped after it was published") })
+	if !lead || !f.Publish("m", 1) {
+		t.Fatal("not leading")
+	}
+	f.Leave()
+	if err := f.ReadFrom(t.Context(), bytes.NewReader([]byte("x"))); err != nil || f.Finish() == nil {
+		t.Error(err)
+	}
+}
+
 func TestRenewAndUpdate(t *testing.T) {
 	s := New(Options[string]{})
 	old := put(t, s, "k", data(5000), true)

@@ -33,10 +33,12 @@ type Fill[M any] struct {
 	entry     *Entry[M]
 	fixed     *Body // of Renew, instead of the stream
 	err       error // of Decline and Fail
+	wanting   int   // the leader, until Leave, and those who wait
+	abandon   func()
 }
 
 func (s *Store[M]) newFill(key string) *Fill[M] {
-	return &Fill[M]{store: s, key: key, length: -1, s: stream{readers: map[*Reader]struct{}{}, account: &s.account}}
+	return &Fill[M]{store: s, key: key, length: -1, wanting: 1, s: stream{readers: map[*Reader]struct{}{}, account: &s.account}}
 }
 
 // Publish makes the description known to everybody who waits and opens the body for
@@ -50,6 +52,10 @@ func (f *Fill[M]) Publish(meta M, length int64) bool {
 	}
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
+	if f.ended { // nobody wanted it
+		f.store.release(cost + max(length, 0))
+		return false
+	}
 	f.meta, f.length, f.published = meta, length, true
 	f.reserved = cost + max(length, 0)
 	f.s.changed()
@@ -269,22 +275,77 @@ func (f *Fill[M]) detach() {
 	}
 }
 
+// OnAbandon has stop called when nobody wants the object any more before it is published:
+// the leader has left, and nobody waits. The fill is declined then. A later stop takes
+// the place of an earlier one.
+func (f *Fill[M]) OnAbandon(stop func()) {
+	f.s.mu.Lock()
+	gone := f.ended && f.wanting == 0
+	f.abandon = stop
+	f.s.mu.Unlock()
+	if gone {
+		stop()
+	}
+}
+
+// Leave says that the leader itself does not want the object any more; once.
+func (f *Fill[M]) Leave() {
+	f.s.mu.Lock()
+	f.wanting--
+	last := f.wanting == 0 && !f.published
+	f.s.mu.Unlock()
+	if last {
+		f.giveUp()
+	}
+}
+
+// giveUp declines the fill if still nobody wants it. Whoever finds it later gets his own.
+func (f *Fill[M]) giveUp() {
+	sh := f.store.shardOf([]byte(f.key))
+	sh.mu.Lock()
+	f.s.mu.Lock()
+	last := f.wanting == 0 && !f.published && !f.ended
+	var stop func()
+	if last {
+		if sh.fills[f.key] == f {
+			delete(sh.fills, f.key)
+		}
+		f.ended, f.err = true, ErrDeclined
+		f.s.done, f.s.err = true, ErrDeclined
+		f.s.changed()
+		stop = f.abandon
+	}
+	f.s.mu.Unlock()
+	sh.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
 // Wait returns the description once it is published, ErrDeclined, the error of Fail, or
 // the cause of ctx's end.
 func (f *Fill[M]) Wait(ctx context.Context) (M, error) {
+	var none M
 	f.s.mu.Lock()
-	defer f.s.mu.Unlock()
-	for !f.published && !f.ended {
-		if err := f.s.wait(ctx); err != nil {
-			var none M
-			return none, err
-		}
+	f.wanting++
+	var err error
+	for err == nil && !f.published && !f.ended {
+		err = f.s.wait(ctx)
 	}
-	if !f.published {
-		var none M
-		return none, f.err
+	f.wanting--
+	last := f.wanting == 0 && !f.published && !f.ended
+	published, meta := f.published, f.meta
+	if err == nil && !published {
+		err = f.err
 	}
-	return f.meta, nil
+	f.s.mu.Unlock()
+	if last {
+		f.giveUp()
+	}
+	if err != nil {
+		return none, err
+	}
+	return meta, nil
 }
 
 // Entry returns the stored entry, nil while the fill runs or when it was not stored.
