@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -120,10 +121,10 @@ func TestHandshakeFaults(t *testing.T) {
 	wire := records(usual.Marshal())
 	// f plays a fault, reads what comes back until the edge closes, and finds the line in
 	// the log. play returns false when it has closed the connection itself.
+	var faults sync.WaitGroup // all at once, not as few as -parallel says: they wait
+	defer faults.Wait()
 	f := func(name, reason, answer string, play func(t *testing.T, c *net.TCPConn) bool) {
-		t.Helper()
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		run := func(t *testing.T) {
 			c := e.dial(t)
 			if play(t, c) {
 				got, err := io.ReadAll(c)
@@ -138,7 +139,8 @@ func TestHandshakeFaults(t *testing.T) {
 			if len(found) != 1 || found[0]["type"] != "handshake" || found[0]["tls-refusal"] != reason {
 				t.Errorf("logged %v, want one refusal %s", found, reason)
 			}
-		})
+		}
+		faults.Go(func() { t.Run(name, run) })
 	}
 	send := func(data []byte) func(*testing.T, *net.TCPConn) bool {
 		return func(t *testing.T, c *net.TCPConn) bool {
@@ -154,7 +156,7 @@ func TestHandshakeFaults(t *testing.T) {
 	f("sslv2", "sslv2_hello", badVersion, send([]byte("\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x07\x00\xc0\x05\x00\x80\x03\x00\x80\x01\x00\x80\x06\x00\x40\x04\x00\x80\x02\x00\x800123456789abcdef")))
 	f("half-a-hello", "hello_timeout", closeNotify, send(wire[:len(wire)/2]))
 	f("silence", "hello_timeout", closeNotify, send(nil))
-	f("one-byte-a-second", "hello_timeout", closeNotify, func(_ *testing.T, c *net.TCPConn) bool {
+	f("one-byte-a-second", "hello_timeout", closeNotify, func(t *testing.T, c *net.TCPConn) bool {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -219,7 +221,6 @@ func TestHandshakeFaults(t *testing.T) {
 	f("silence-after-the-hello", "handshake_timeout", "\x16\x03\x03", send(wire))
 
 	t.Run("hello-of-64KiB", func(t *testing.T) {
-		t.Parallel()
 		h, key := hello(t, largestHello, rawtls.ServerName("www.example.org"))
 		c := e.dial(t)
 		client := &rawtls.Client{Hello: h, Keys: func(uint16) (*rawtls.KeyPair, error) { return key, nil }, After: c.CloseWrite}

@@ -38,7 +38,7 @@ const patience = time.Minute
 
 // gatedBytes is the length of /gated objects: half of it comes at once, the rest when the
 // gate opens, so that whoever asks for one is in the middle of it until then.
-const gatedBytes = 1 << 20
+const gatedBytes = 256 << 10
 
 // bigBytes does not fit into the kernel's buffers of a connection.
 const bigBytes = 8 << 20
