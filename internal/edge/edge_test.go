@@ -325,6 +325,22 @@ func TestOriginIsLetGo(t *testing.T) {
 	})
 }
 
+// TestWithheldFields: the viewer who fetches gets what the origin withholds from others.
+func TestWithheldFields(t *testing.T) {
+	e := New(Options{Identity: testIdentity(t), Snapshots: site(t, func(d *cdn.Distribution) {
+		d.DefaultBehavior.OriginRequestPolicyID = "216adef6-5c7f-47e4-b989-5492eafa07d3" // all cookies, none in the key
+	}), Origins: fakeOrigin(func(context.Context, *origin.Request) (*origin.Response, error) {
+		return object("x", `cache-control: max-age=60, no-cache="Set-Cookie"`, "set-cookie: session=1", "age: 3"), nil
+	})})
+	defer e.Close()
+	for i, want := range []string{"session=1", "", ""} {
+		w := &responder{}
+		if e.ServeViewer(t.Context(), request("/"), w); w.header.Get("set-cookie") != want || w.header.Count("age") != 1 {
+			t.Errorf("%d: %v", i, w.header)
+		}
+	}
+}
+
 // TestContentIsNoPartOfTheKey: an OPTIONS request with content passes by the cache, for
 // its content would choose the answer that others get.
 func TestContentIsNoPartOfTheKey(t *testing.T) {

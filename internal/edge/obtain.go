@@ -319,6 +319,10 @@ func (x *exchange) keep(ctx context.Context, w *wanted, key []byte, f *fill, old
 	}
 	r, _ := f.Open(ctx, 0, -1)
 	a := x.filling(it, r)
+	if len(it.Header)+resp.Header.Count("age") < len(resp.Header) {
+		a.header = resp.Header.Clone() // something in it is for this viewer only
+		a.header.Del("age")
+	}
 	e, body := x.edge, resp.Body // not x: its request may be over before the fill is
 	if !e.background(func(life context.Context) { e.fill(life, f, it, body) }) {
 		resp.Body.Close()

@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,13 @@ const (
 type cacheControl struct {
 	set                                                 directive
 	maxAge, sMaxAge, staleWhileRevalidate, staleIfError time.Duration
+	// withheld are the names of fields that must not be reused: no-cache="a, b" and
+	// private="a, b".
+	withheld []string
+}
+
+func (c *cacheControl) withholds(name string) bool {
+	return slices.ContainsFunc(c.withheld, func(w string) bool { return strings.EqualFold(w, name) })
 }
 
 func (c *cacheControl) has(d directive) bool { return c.set&d != 0 }
@@ -58,14 +66,15 @@ func parseCacheControl(h httpfield.Fields) cacheControl {
 		}
 		for rest := h[i].Value; rest != ""; {
 			var name, value string
-			name, value, rest = cutDirective(rest)
-			c.add(name, value)
+			var quoted bool
+			name, value, quoted, rest = cutDirective(rest)
+			c.add(name, value, quoted)
 		}
 	}
 	return c
 }
 
-func (c *cacheControl) add(name, value string) {
+func (c *cacheControl) add(name, value string, quoted bool) {
 	flag := func(d directive) { c.set |= d }
 	seconds := func(d directive, to *time.Duration) {
 		if !c.has(d) {
@@ -77,8 +86,14 @@ func (c *cacheControl) add(name, value string) {
 	case "no-store":
 		flag(noStore)
 	case "no-cache":
-		flag(noCache)
+		// With names it is about these fields only (RFC 9111, Section 5.2.2.4;
+		// CloudFront: Cache content based on cookies: no-cache="Set-Cookie"). They must be
+		// quoted: no-cache=1 is somebody's mistake, and means the whole.
+		if !c.withhold(value) || !quoted {
+			flag(noCache)
+		}
 	case "private":
+		c.withhold(value)
 		flag(private)
 	case "public":
 		flag(public)
@@ -95,20 +110,31 @@ func (c *cacheControl) add(name, value string) {
 	}
 }
 
+// withhold notes the names in a directive's value; false when there are none.
+func (c *cacheControl) withhold(names string) (any bool) {
+	for name := range strings.SplitSeq(names, ",") {
+		if name = trim(name); name != "" {
+			c.withheld = append(c.withheld, name)
+			any = true
+		}
+	}
+	return any
+}
+
 // cutDirective takes one directive off s. A quoted value may hold commas
 // (RFC 9111, Section 5.2: private="a, b").
-func cutDirective(s string) (name, value, rest string) {
+func cutDirective(s string) (name, value string, quoted bool, rest string) {
 	end := strings.IndexAny(s, ",=")
 	switch {
 	case end < 0:
-		return trim(s), "", ""
+		return trim(s), "", false, ""
 	case s[end] == ',':
-		return trim(s[:end]), "", s[end+1:]
+		return trim(s[:end]), "", false, s[end+1:]
 	}
 	name, s = trim(s[:end]), strings.TrimLeft(s[end+1:], " \t")
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ",")
-		return name, trim(value), rest
+		return name, trim(value), false, rest
 	}
 	var b strings.Builder
 	i := 1
@@ -119,7 +145,7 @@ func cutDirective(s string) (name, value, rest string) {
 		b.WriteByte(s[i])
 	}
 	_, rest, _ = strings.Cut(s[min(i+1, len(s)):], ",")
-	return name, b.String(), rest
+	return name, b.String(), true, rest
 }
 
 func trim(s string) string { return strings.Trim(s, " \t") }

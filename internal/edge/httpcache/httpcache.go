@@ -86,7 +86,7 @@ type Response struct {
 // Object is a stored response without its bytes. It is not changed once made.
 type Object struct {
 	Status   int
-	Header   httpfield.Fields // as to be sent, without Age
+	Header   httpfield.Fields // as to be sent, without Age and what is for one viewer only
 	Length   int64            // of the body; -1 while it is not known
 	HeadOnly bool             // came from HEAD: there is no body to answer GET with
 
@@ -152,7 +152,7 @@ func Judge(resp *Response, r *Rules, now time.Time) (Object, Reason) {
 	}
 	o.Header = make(httpfield.Fields, 0, len(resp.Header))
 	for _, f := range resp.Header {
-		if f.Name != "age" {
+		if f.Name != "age" && !cc.withholds(f.Name) {
 			o.Header = append(o.Header, f)
 		}
 	}

@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,37 @@ func TestStatuses(t *testing.T) {
 	if o, _ := Judge(noMin, bucket, now); o.FreshFor != s {
 		t.Errorf("an error of a bucket is kept for %v, want 1s", o.FreshFor)
 	}
+}
+
+// TestWithheldFields: fields that the origin names are not stored (RFC 9111, Sections
+// 5.2.2.4 and 5.2.2.7; CloudFront: Cache content based on cookies).
+func TestWithheldFields(t *testing.T) {
+	f := func(minTTL time.Duration, cc string, want Reason, kept ...string) {
+		t.Helper()
+		o, why := judge(rules(minTTL, 300*s, 1000*s), 200, "set-cookie: a=1", "x-user: u", "set-cookie: b=2", "cache-control: "+cc)
+		if why != want {
+			t.Errorf("%s: %v, want %v", cc, why, want)
+		}
+		var names []string
+		for _, h := range o.Header {
+			if h.Name != "cache-control" {
+				names = append(names, h.Name)
+			}
+		}
+		if !slices.Equal(names, kept) {
+			t.Errorf("%s: kept %q, want %q", cc, names, kept)
+		}
+	}
+	f(0, "max-age=9", Stored, "set-cookie", "x-user", "set-cookie")
+	f(0, `no-cache="Set-Cookie"`, Stored, "x-user")
+	f(0, `max-age=9, no-cache="set-cookie, X-User"`, Stored)
+	f(0, `no-cache=Set-Cookie`, NotNoCache) // a token instead of the quoted form
+	f(s, `no-cache=Set-Cookie`, Stored, "x-user")
+	f(0, `no-cache="", max-age=9`, NotNoCache)
+	f(0, `no-cache="set-cookie", no-cache`, NotNoCache)
+	f(0, `private="set-cookie"`, NotPrivate)
+	f(s, `private="set-cookie"`, Stored, "x-user")
+	f(s, `no-cache`, Stored, "set-cookie", "x-user", "set-cookie")
 }
 
 // RFC 9111, Section 5.1: the age that the object came with is the least.
