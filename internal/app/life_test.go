@@ -146,8 +146,13 @@ func TestDrainEnds(t *testing.T) {
 	}
 	freed(t, e.ports)
 	for name, d := range downloads {
-		if err := d.finish(); err == nil {
+		err := d.finish()
+		if err == nil {
 			t.Errorf("%s: a download was completed that could not be", name)
+		}
+		// RFC 9000, Section 10.2: a viewer that is not told waits until its idle timeout.
+		if err != nil && strings.HasPrefix(name, "h3") && !strings.Contains(err.Error(), "H3_NO_ERROR") {
+			t.Errorf("%s: %v, want the connection closed with H3_NO_ERROR", name, err)
 		}
 	}
 	until(t, "the origin to be let go", func() bool { return e.origin.waits.Load() == 0 })
