@@ -32,7 +32,7 @@ check: ## formatting, vet, modules, generated documents
 interop: build ## real clients against a real edge: OpenSSL 3.5, curl with HTTP/3, GnuTLS, Chromium ...
 	./test/interop/run
 
-h2spec: build ## an outside judge of HTTP/2 against the built binary
+h2spec: build ## an outside judge of HTTP/2 against the built binary (on a quiet machine: three cases race its second frame with our answer)
 	./test/h2spec/run
 
 bench: build ## CPU per handshake and per hit, memory per connection, beside bare crypto/tls and nginx
