@@ -20,9 +20,9 @@ const (
 	warmHandshakes = 1000
 	atOnce         = 16
 	// idleConns are held at once for the memory rows; freshRounds is how often.
-	idleConns   = 1500
+	idleConns   = 1000
 	freshRounds = 3
-	idleSettles = 3 * time.Second // the edge drops buffers after 1 s
+	idleSettles = 2 * time.Second // the edge drops buffers after 1 s
 )
 
 // cases are the rows. Handshakes come first: later the edge's cache holds 100 MiB, and

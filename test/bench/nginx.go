@@ -164,7 +164,8 @@ func (s *server) prepareNginx(st *site, dir, inside string) error {
 		return err
 	}
 	for _, n := range []int64{1 << 10, 10 << 10, large} {
-		if err := os.WriteFile(filepath.Join(dir, "files", path(int(n))), make([]byte, n), 0o600); err != nil {
+		name := filepath.Join(dir, "files", path(int(n)))
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, n)); err != nil {
 			return err
 		}
 	}
