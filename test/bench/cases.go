@@ -29,12 +29,12 @@ const (
 // a large heap spares it garbage collections that the bare server still has.
 func cases() []measurement {
 	return []measurement{
-		{name: "handshake, P-256, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, false)},
-		{name: "handshake, P-256, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, ecdsaHost, false)},
-		{name: "handshake, RSA-2048, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, rsaHost, false)},
-		{name: "handshake, RSA-2048, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, rsaHost, false)},
-		{name: "handshake, resumed, X25519MLKEM768", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, true)},
-		{name: "handshake, resumed, X25519", unit: "us", bare: true, nginx: true, open: handshakes(tls.X25519, ecdsaHost, true)},
+		{name: "handshake, P-256, X25519MLKEM768", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, false)},
+		{name: "handshake, P-256, X25519", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519, ecdsaHost, false)},
+		{name: "handshake, RSA-2048, X25519MLKEM768", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519MLKEM768, rsaHost, false)},
+		{name: "handshake, RSA-2048, X25519", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519, rsaHost, false)},
+		{name: "handshake, resumed, X25519MLKEM768", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519MLKEM768, ecdsaHost, true)},
+		{name: "handshake, resumed, X25519", unit: "us", bare: true, nginx: true, often: true, open: handshakes(tls.X25519, ecdsaHost, true)},
 		{name: "hit, 1 KiB, h1", unit: "us", nginx: true, open: hits(1<<10, clientH1, 1)},
 		{name: "hit, 1 KiB, h2", unit: "us", nginx: true, open: hits(1<<10, clientH2, 1)},
 		{name: "hit, 1 KiB, h3", unit: "us", open: hits(1<<10, clientH3, 1)},

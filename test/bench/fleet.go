@@ -13,6 +13,7 @@ type measurement struct {
 	name, unit string
 	bare       bool // bare crypto/tls can do it, too
 	nginx      bool // nginx can
+	often      bool // samples differ so much that it takes three times as many
 	fresh      bool // every sample needs servers that have done nothing yet, and little garbage
 	open       func(context.Context, *server) (*sampler, error)
 }
@@ -85,8 +86,11 @@ func (f *fleet) restart(ctx context.Context) error {
 
 // measure takes the samples of all servers for one row, in turns.
 func (f *fleet) measure(ctx context.Context, c measurement, rounds int) (row, error) {
-	if c.fresh {
+	switch {
+	case c.fresh:
 		rounds = min(rounds, freshRounds)
+	case c.often:
+		rounds *= 3
 	}
 	servers := func() []*server {
 		all := []*server{f.edge, nil, nil}

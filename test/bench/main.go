@@ -35,7 +35,7 @@ func main() {
 		return
 	}
 	o := options{}
-	flag.IntVar(&o.rounds, "rounds", 9, "samples of each server; the median counts")
+	flag.IntVar(&o.rounds, "rounds", 9, "samples of each server (handshakes: three times as many); the median counts")
 	flag.StringVar(&o.binary, "binary", "bin/pqfront", "the pqfront to measure")
 	flag.StringVar(&o.nginx, "nginx", "", "the nginx to measure beside it; 'none' for no nginx")
 	only := flag.String("only", "", "measure the rows whose name this regular expression matches")
