@@ -93,7 +93,7 @@ func (s *Server) buildConfig(site *snapshot.TLS, tr tlspolicy.Transport, out *tl
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   uint16(out.Version),
 		// Small records for the first 128 KiB of a connection would let a viewer begin to
-		// decrypt a little earlier, for nine writes to the kernel where one is enough for
+		// decrypt a little earlier, for four writes to the kernel where one is enough for
 		// 10 KiB: crypto/tls writes each record by itself.
 		DynamicRecordSizingDisabled: true,
 		// The policy's highest version, not the outcome's: from it crypto/tls knows that
