@@ -22,10 +22,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,7 +47,9 @@ func main() {
 	if o.only, err = regexp.Compile(*only); err != nil || o.rounds < 1 {
 		fail(fmt.Errorf("-rounds must be at least 1 and -only a regular expression: %v", err))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // no server is left behind
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
 	report, err := run(ctx, &o)
 	fail(err)

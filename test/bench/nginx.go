@@ -82,6 +82,7 @@ func findNginx(flag string) (nginxPlace, error) {
 
 func (p nginxPlace) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // its workers must end, too
 	if p.root != "" {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: p.root}
 		cmd.Dir = "/"
